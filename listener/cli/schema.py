@@ -1,0 +1,105 @@
+"""`install`, `uninstall`, `verify`, `rollback`: the commands that run the files of `sql/`, and say what came of it."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import click
+
+from listener import install as files
+from listener.errors import Fatal
+from listener.settings import read_database_url
+from listener.verify import Check, Verdict
+from listener.verify import verify as check_everything
+
+print_option = click.option("--print", "only_print", is_flag=True, help="Only show the SQL, for psql to run.")
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _report(applied: Sequence[str]) -> None:
+    for file in applied:
+        click.echo(f"applied sql/{file}")
+
+
+@click.command()
+@click.option("--base-tables", is_flag=True, help="First create the shop's own tables where they are missing.")
+@print_option
+def install(base_tables: bool, only_print: bool) -> None:
+    """Prepare the database. Safe to run again.
+
+    \b
+    Example: DATABASE_URL=postgresql://shop@localhost/shop listener install
+             listener install --print | psql "$DATABASE_URL" -v ON_ERROR_STOP=1
+    """
+    if only_print:
+        click.echo(files.script(files.install_files(base_tables=base_tables)), nl=False)
+        return
+    _report(files.install(read_database_url(os.environ), base_tables=base_tables, tell=_tell))
+    click.echo("installed; `listener verify` looks at all of it")
+
+
+@click.command()
+@print_option
+def uninstall(only_print: bool) -> None:
+    """Remove everything that install added. The ledger is lost with it; orders are not touched.
+
+    \b
+    Example: listener uninstall --print
+    """
+    if only_print:
+        click.echo(files.script(files.UNINSTALL), nl=False)
+        return
+    _report(files.uninstall(read_database_url(os.environ), tell=_tell))
+    click.echo("uninstalled; the shop's tables are as they were")
+
+
+@click.command()
+@click.argument("what", type=click.Choice(sorted(files.ROLLBACKS)))
+@print_option
+def rollback(what: str, only_print: bool) -> None:
+    """Switch a part off at once, without a restart.
+
+    flags: polling every 300 seconds, as before. notify: no triggers, the heartbeat goes on.
+
+    \b
+    Example: listener rollback notify
+    """
+    if only_print:
+        click.echo(files.script((files.ROLLBACKS[what],)), nl=False)
+        return
+    _report(files.rollback(read_database_url(os.environ), what, tell=_tell))
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
+@click.pass_context
+def verify(context: click.Context, as_json: bool) -> None:
+    """Check that everything is installed and in force, a line each; then the orders by status.
+
+    \b
+    Example: listener verify --json
+    """
+    verdict = _ask()
+    click.echo(json.dumps(_as_dict(verdict), indent=2) if as_json else "\n".join(_lines(verdict)))
+    context.exit(0 if verdict.ok else 1)
+
+
+def _ask() -> Verdict:
+    """Ask the database; not getting an answer is an answer too."""
+    try:
+        return check_everything(read_database_url(os.environ))
+    except Fatal as fault:
+        return Verdict((Check("the database answers", False, str(fault)),), {})
+
+
+def _as_dict(verdict: Verdict) -> dict[str, object]:
+    return {"ok": verdict.ok, **asdict(verdict)}
+
+
+def _lines(verdict: Verdict) -> list[str]:
+    lines = [f"ok    {c.check}" if c.ok else f"NO    {c.check}: {c.todo}" for c in verdict.checks]
+    return lines + [f"      {orders} orders are {status}" for status, orders in verdict.statuses.items()]

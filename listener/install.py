@@ -1,0 +1,183 @@
+"""Applies the files of `sql/`, each of which does the same when psql runs it.
+
+A line `-- next` splits a file into pieces, and each piece is one command of its own: CREATE INDEX CONCURRENTLY and a
+COMMIT inside a DO block can stand in no transaction. Nothing here knows what a file does; what was there before is
+remembered in the database, by the files themselves. No lock is held over an install: through a transaction pooler it
+would stay behind on a server connection that others get.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.errors import Diagnostic
+
+from listener.errors import Fatal
+
+INSTALL = ("001_polling.up.sql", "002_ledger.up.sql", "003_notify.up.sql")
+UNINSTALL = ("003_notify.down.sql", "002_ledger.down.sql", "001_polling.down.sql")
+BASE_TABLES = "base_tables.sql"
+ROLLBACKS = {"flags": "rollback/flags.sql", "notify": "rollback/notify.sql"}
+
+Session = psycopg.Connection[tuple[Any, ...]]
+Tell = Callable[[str], None]
+
+
+def _tell_nobody(_: str) -> None:
+    """Drop what the server has to say."""
+
+
+def install(url: str, *, base_tables: bool = False, tell: Tell = _tell_nobody) -> list[str]:
+    """Apply the up files; return their names. Raises Fatal, and a second run goes on where this one stopped."""
+    return _apply(url, install_files(base_tables=base_tables), tell)
+
+
+def install_files(*, base_tables: bool = False) -> tuple[str, ...]:
+    """Return the names of the files that `install` applies, relative to `sql_dir()`."""
+    return (BASE_TABLES, *INSTALL) if base_tables else INSTALL
+
+
+LEFT_SQL = """
+select count(*) from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
+join pg_catalog.pg_proc p on p.oid = t.tgfoid join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+where n.nspname = 'listener' and c.relnamespace <> n.oid
+"""
+
+
+def uninstall(url: str, *, tell: Tell = _tell_nobody) -> list[str]:
+    """Apply the down files; return their names. Raises Fatal when the bell's triggers could not be dropped.
+
+    Then nothing else is taken away: who holds the table would keep the drop of the indexes waiting without end.
+    """
+    bell, *others = UNINSTALL
+    with open_session(url, tell) as session:
+        applied = [_run(session, bell)]
+        row = session.execute(LEFT_SQL).fetchone()
+        if row and row[0]:
+            raise Fatal(
+                "triggers are left, which do nothing: mend what the warnings say, then run `listener uninstall`"
+            )
+        return applied + [_run(session, file) for file in others]
+
+
+def rollback(url: str, what: str, *, tell: Tell = _tell_nobody) -> list[str]:
+    """Apply the file of one rollback, 'flags' or 'notify'; return its name."""
+    return _apply(url, (ROLLBACKS[what],), tell)
+
+
+def sql_dir() -> Path:
+    """Return the folder of the files: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "sql", package.parent / "sql"):
+        if (folder / INSTALL[0]).is_file():
+            return folder
+    raise Fatal(f"the SQL files are neither in {package} nor beside it: install the package again")
+
+
+def script(files: Iterable[str]) -> str:
+    """Return the files as one text that psql can run."""
+    return "\n".join(f"-- ===== sql/{file}\n{_read(file)}" for file in files)
+
+
+def pieces(text: str) -> list[str]:
+    """Split a file at its lines `-- next`."""
+    found = [""]
+    for line in text.splitlines(keepends=True):
+        if line.strip() == "-- next":
+            found.append("")
+        else:
+            found[-1] += line
+    return [piece for piece in found if piece.strip()]
+
+
+@contextmanager
+def open_session(url: str, tell: Tell = _tell_nobody) -> Iterator[Session]:
+    """Yield an autocommit session on schema public. Raises Fatal."""
+    try:
+        session = psycopg.connect(url, autocommit=True, connect_timeout=10, application_name="listener install")
+    except psycopg.Error as error:
+        raise Fatal(f"no connection to the database: {_advice(error)}") from error
+    try:
+        session.add_notice_handler(lambda notice: _pass_on(notice, tell))
+        session.execute("set search_path = public")
+        yield session
+    except psycopg.Error as error:
+        raise Fatal(_advice(error)) from error
+    finally:
+        with suppress(psycopg.Error):  # behind a pooler others get this server connection
+            session.execute("reset all")
+        session.close()
+
+
+def run_pieces(session: Session, file: str, some: slice = slice(None)) -> str:
+    """Run a file's pieces (or a slice of them) one by one; return the file's name. Raises Fatal, which names it."""
+    for piece in pieces(_read(file))[some]:
+        try:
+            session.execute(piece.encode())
+        except psycopg.Error as error:
+            raise Fatal(f"sql/{file}: {_advice(error)}") from error
+    return file
+
+
+def _apply(url: str, files: Iterable[str], tell: Tell) -> list[str]:
+    with open_session(url, tell) as session:
+        return [_run(session, file) for file in files]
+
+
+COLLISIONS = ("23505", "40P01", "42P06", "42P07", "42710", "XX000")
+"""SQLSTATEs of two that make the same object at once (IF NOT EXISTS does not see what is not committed yet)."""
+
+TRIES = 5
+
+
+def _run(session: Session, file: str) -> str:
+    """Run a whole file, again when it collided with another install: the other has come further by then."""
+    for _ in range(TRIES - 1):
+        try:
+            return run_pieces(session, file)
+        except Fatal as fault:
+            if getattr(fault.__cause__, "sqlstate", None) not in COLLISIONS:
+                raise
+    return run_pieces(session, file)
+
+
+def _read(file: str) -> str:
+    return (sql_dir() / file).read_text(encoding="utf-8")
+
+
+def _pass_on(notice: Diagnostic, tell: Tell) -> None:
+    """Tell warnings and what the files RAISE, but not the server's own remarks on IF NOT EXISTS."""
+    if notice.sqlstate == "00000" or notice.severity_nonlocalized == "WARNING":
+        tell(f"{(notice.severity_nonlocalized or 'notice').lower()}: {notice.message_primary}")
+
+
+ADVICE = {
+    "42501": "run this as the owner of the shop's tables",
+    "55P03": "another transaction holds a lock on it: wait for it to end, then run this again",
+    "57014": "it took longer than the file allows: run this again when the database is less busy",
+    **dict.fromkeys(("23505", "40P01", "XX000"), "somebody else is installing at the same time: run this again"),
+    "25006": "this server is read-only, a standby perhaps: give the address of the primary",
+}
+
+
+def _advice(error: psycopg.Error) -> str:
+    """Return an error in one line that says what to do. Connection strings are not repeated: they hold passwords."""
+    if isinstance(error, psycopg.ProgrammingError) and error.sqlstate is None:
+        return "DATABASE_URL is not understood: it looks like postgresql://user:password@host:5432/database"
+    said = error.diag.message_primary or str(error).strip().split("\n", 1)[0]
+    if error.sqlstate in ADVICE:
+        return f"{said}; {ADVICE[error.sqlstate]}"
+    if error.sqlstate is None:
+        return f"{said}; {_way_in(said)}"
+    return said
+
+
+def _way_in(said: str) -> str:
+    """Return what to do about a connection that was refused or got lost."""
+    if "authentication" in said or "no password supplied" in said or "role " in said:
+        return "correct the user and the password in DATABASE_URL"
+    if "database " in said and "does not exist" in said:
+        return "create it, or correct the name in DATABASE_URL"
+    return "check the host and port in DATABASE_URL, and that the server is running"
