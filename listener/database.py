@@ -1,0 +1,102 @@
+"""Connections to Postgres: three kinds, each with the settings that its work rests on.
+
+Nothing is inherited from the database's defaults, which may differ: isolation, timeouts and search_path are set here.
+TimeZone alone is left as it is, because the shop's zone-less columns are written in it.
+
+LISTEN and work sessions hold session state (registrations, advisory locks) and go to `LISTEN_DATABASE_URL`, a direct
+host: behind a transaction pooler such a lock stays on a server connection that others get. Step connections may go
+through a pooler: no session state, no prepared statements, no start-up parameter but the name; time limits are set
+inside each transaction.
+"""
+
+from typing import Any
+
+import psycopg
+from psycopg import conninfo
+
+from listener.errors import Fatal, Transient
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+CLIENT_SETTINGS = {
+    "connect_timeout": 5,
+    # A link that is half open is noticed within 4 s, idle or with a query in flight: the keepalives alone do not run
+    # while data is unacknowledged, the user timeout alone does not run while there is none.
+    "keepalives": 1,
+    "keepalives_idle": 3,
+    "keepalives_interval": 1,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 4000,
+}
+
+SESSION_SETTINGS: dict[str, str] = {
+    "default_transaction_isolation": "read committed",  # REPEATABLE READ would break the claim and the settle
+    "synchronous_commit": "on",
+    "statement_timeout": "15s",
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "15s",
+    "search_path": "public",
+}
+
+WORK_SETTINGS: dict[str, str] = {
+    # The server's side: when this host vanishes or freezes, its locks must go, or every writer stays silent.
+    "tcp_keepalives_idle": "3",
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "6s",
+}
+
+WORK_SETTINGS_14: dict[str, str] = {"client_connection_check_interval": "2s", "idle_session_timeout": "35s"}
+
+SET_SQL = """
+select pg_catalog.set_config(name, value, false) from unnest(%s::text[], %s::text[]) as s (name, value)
+"""
+
+LOST_CONNECTION_STATES = ("57P01", "57P02", "57P03", "57P05")
+"""terminated, crashed, cannot connect now, idle too long: SQLSTATEs that end a session (manual, appendix A)."""
+
+
+def connect_session(url: str, name: str, *, holds_locks: bool = False) -> Connection:
+    """Return a direct autocommit session with our settings. Raises Transient when the database cannot be reached."""
+    connection = _connect(url, name, CLIENT_SETTINGS, prepare_threshold=2)
+    settings = dict(SESSION_SETTINGS)
+    if holds_locks:
+        settings |= WORK_SETTINGS | (WORK_SETTINGS_14 if connection.info.server_version >= 140000 else {})
+    try:
+        connection.execute(SET_SQL, [list(settings), list(settings.values())])
+    except psycopg.Error as error:
+        connection.close()
+        raise Transient(sentence(error)) from error
+    return connection
+
+
+def connect_step(url: str, name: str) -> Connection:
+    """Return a connection for one step, fit for a transaction pooler. Raises Transient."""
+    return _connect(url, name, {"connect_timeout": 5}, prepare_threshold=None)
+
+
+def is_lost(connection: Connection, error: BaseException) -> bool:
+    """`error` ended the session, rather than a statement in it."""
+    return connection.closed or getattr(error, "sqlstate", None) in LOST_CONNECTION_STATES
+
+
+def unmendable(error: Transient) -> Fatal | None:
+    """Return the Fatal for a refused log-in, None for an outage that may pass."""
+    text = str(error)
+    faults = ("authentication failed", "does not exist", "no pg_hba.conf entry", "no password supplied")
+    if any(fault in text for fault in faults):
+        return Fatal(f"the database refused us: {text}; correct DATABASE_URL or LISTEN_DATABASE_URL")
+    return None
+
+
+def _connect(url: str, name: str, settings: dict[str, int], prepare_threshold: int | None) -> Connection:
+    try:
+        dsn = conninfo.make_conninfo(url, application_name=name, **settings)
+        return psycopg.connect(dsn, autocommit=True, prepare_threshold=prepare_threshold)
+    except psycopg.Error as error:
+        raise Transient(sentence(error)) from error
+
+
+def sentence(error: BaseException) -> str:
+    """Return the first line of a driver's message; it names host and port, never a password."""
+    return str(error).strip().split("\n", 1)[0]

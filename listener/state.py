@@ -1,0 +1,120 @@
+"""What the loop knows: the state that `schedule` decides on. Frozen values; times are monotonic seconds.
+
+The upload's phases are a circle with one door to sleep::
+
+    STANDBY ──led──▶ AWAKE ──dry──▶ SETTLING ──nobody silent is left──▶ ASLEEP
+       ▲               ▲ ▲              │ somebody wrote                   │ bell, beat, retry
+       └─session lost  │ └──────────────┘                                  │
+                       ├───────────────────────────────────────────────────┘
+                    RESTING   a bell would change nothing: backing off, no budget, switched off, heartbeat only
+
+ASLEEP is entered from SETTLING alone. Every start, reconnect, takeover and error leads back to AWAKE or RESTING, where
+the silence lock is held again, and so through another settle: `bell` says why an order would be lost otherwise.
+"""
+
+from dataclasses import dataclass, field
+from math import inf
+
+from listener.events import IMPORT, UPLOAD, WORKFLOWS, Job, Phase, Source
+from listener.flags import Flags
+
+OLD_BEHAVIOUR_SECONDS = 300.0
+"""Upload and import with fast_polling_enabled = false: the cycle of the scripts that came before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The upload's part of the state. Times are monotonic seconds; inf means never."""
+
+    phase: Phase = Phase.STANDBY
+    job: Job | None = None
+    source: Source = Source.STARTUP
+    due_at: float = 0.0
+    retry_at: float = inf
+    kept_alive_at: float = inf
+    errors: int = 0
+    backing_off: bool = False
+    led_before: bool = False
+    checked: bool = False  # the beat's look was this pass's check
+    rethink: bool = False  # something changed while a job was under way
+    rung: bool = False  # a bell came while a job was under way
+    silence_due: bool = False
+    muted: bool = False
+    x: int | None = None
+    settling_since: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """The import's part of the state."""
+
+    available: bool = False
+    running: bool = False
+    source: Source = Source.STARTUP
+    due_at: float = inf
+    errors: int = 0
+    backing_off: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that the decision rests on."""
+
+    flags: Flags = field(default_factory=Flags)
+    enabled: frozenset[str] = frozenset(WORKFLOWS)
+    upload: Upload = field(default_factory=Upload)
+    imports: Import = field(default_factory=Import)
+    listening: bool = False
+    connecting: bool = False
+    deaf: bool = False
+    probe_at: float = inf
+    ping_at: float = inf
+    beat_at: float = inf
+    missed_at: float = inf
+    config_rang: bool = False
+    configured: bool = False  # the flags have been read: nothing is uploaded under defaults that the tables may deny
+    stopping: bool = False
+
+    @property
+    def hearing(self) -> bool:
+        """A bell would be heard."""
+        return self.listening and not self.deaf
+
+    @property
+    def leading(self) -> bool:
+        """This process leads: it alone uploads and imports."""
+        return self.upload.phase is not Phase.STANDBY
+
+    @property
+    def may_work(self) -> bool:
+        """The upload may run a job: it leads, or it may try to, with LISTEN standing and the flags known."""
+        return self.leading or (self.listening and self.configured)
+
+    @property
+    def import_may_run(self) -> bool:
+        """The import has a source, is switched on, and no step of it is under way."""
+        return self.leading and self.imports.available and not self.imports.running and IMPORT in self.enabled
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """How often the inbox is looked at unasked. A stranger on our lock mutes every bell: look each second."""
+        return 1.0 if self.upload.muted else float(self.flags.fast_polling_interval)
+
+    @property
+    def import_seconds(self) -> float:
+        """How often the import looks at its source."""
+        return float(self.flags.fast_polling_interval) if self.flags.fast_polling_enabled else OLD_BEHAVIOUR_SECONDS
+
+    @property
+    def rests_between_passes(self) -> bool:
+        """No bell may wake the upload now, so that it rests under the silence lock instead of going to sleep."""
+        flags = self.flags
+        return UPLOAD not in self.enabled or not (flags.fast_polling_enabled and flags.notify_enabled and self.hearing)
+
+    @property
+    def beat_is_check(self) -> bool:
+        """The beat's look at the inbox decides whether a pass follows."""
+        if UPLOAD not in self.enabled or not self.flags.fast_polling_enabled:
+            return False
+        at_rest = self.upload.phase is Phase.RESTING and self.upload.due_at == inf
+        return self.upload.phase is Phase.ASLEEP or at_rest

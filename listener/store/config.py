@@ -1,0 +1,103 @@
+"""Flags, workflow controls, and the receipts of their changes.
+
+The configuration is one value of one row, so that it can be asked for without waiting, over libpq, and as part of
+another statement: hence no parameters and no percent sign in it.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg.rows import class_row
+
+from listener.database import Connection
+
+_FLAGS = """
+(select coalesce(json_agg(json_build_array(parameter_name, value) order by id), '[]')
+ from configuration_params where category = 'Polling' and sku is null)
+"""
+
+_WORKFLOWS = """
+(select coalesce(json_object_agg(workflow_name, enabled), '{}') from workflow_controls)
+"""
+
+READ_CONFIG_SQL = f"select json_build_object('flags', {_FLAGS}, 'workflows', {_WORKFLOWS})::text"
+
+# Without workflow_controls: a table that is missing or may not be read counts as every workflow being on.
+READ_FLAGS_SQL = f"select json_build_object('flags', {_FLAGS}, 'workflows', json_build_object())::text"
+
+
+def decode_config(text: str) -> tuple[list[tuple[str, str]], dict[str, bool]]:
+    """Return what READ_CONFIG_SQL or READ_FLAGS_SQL answered: (parameter_name, value) by id, and what is enabled."""
+    config = json.loads(text)
+    return [(name, value) for name, value in config["flags"]], config["workflows"]
+
+
+LOCAL_SETTINGS_SQL = """
+select set_config('statement_timeout', '15s', true), set_config('lock_timeout', '5s', true),
+       set_config('search_path', 'public', true)
+"""
+
+
+def limit_transaction(connection: Connection) -> None:
+    """Bound what a command's transaction waits for, and let it see the tables that the listener sees."""
+    connection.execute(LOCAL_SETTINGS_SQL)
+
+
+def read_flag_rows(connection: Connection) -> list[tuple[str, str]]:
+    """Return the rows of category Polling, in the order of their id."""
+    row = connection.execute(READ_FLAGS_SQL).fetchone()
+    assert row is not None  # noqa: S101  a select without from has one row
+    return decode_config(row[0])[0]
+
+
+# $1 parameter_name, $2 old, $3 new, $4 verdict, $5 reason, $6 source, $7 seconds since it was seen, $8 seconds since it
+# is in force (null when it was refused): texts all of them, as libpq sends them. A bad row is read again at every
+# heartbeat and by every process that starts; it is one refusal for as long as nothing else happens to that flag.
+RECORD_RECEIPT_SQL = """
+insert into listener.config_log
+    (parameter_name, old_value, new_value, verdict, reason, source, seen_at, in_force_at)
+select $1::text, $2::text, $3::text, $4::text, $5::text, $6::text,
+       at - make_interval(secs => $7::double precision), at - make_interval(secs => $8::double precision)
+from clock_timestamp() as at
+where $4::text <> 'refused' or not exists (
+    select from (select verdict, new_value from listener.config_log where parameter_name = $1::text
+                 order by id desc limit 1) as newest
+    where verdict = 'refused' and new_value is not distinct from $3::text)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One line of the history: a change that was taken, or a value that was refused."""
+
+    seen_at: datetime
+    in_force_at: datetime | None
+    parameter_name: str
+    old_value: str | None
+    new_value: str | None
+    verdict: str
+    reason: str | None
+    source: str | None
+
+
+READ_HISTORY_SQL = """
+select seen_at, in_force_at, parameter_name, old_value, new_value, verdict, reason, source
+from (select * from listener.config_log order by id desc limit %s) as newest
+order by id
+"""
+
+
+def read_history(connection: Connection, limit: int) -> list[Receipt]:
+    """Return the newest `limit` receipts, the newest last."""
+    return connection.cursor(row_factory=class_row(Receipt)).execute(READ_HISTORY_SQL, [limit]).fetchall()
+
+
+SWITCH_WORKFLOW_SQL = """
+update workflow_controls set enabled = %s, last_updated = localtimestamp, updated_by = %s where workflow_name = %s
+"""
+
+
+def switch_workflow(connection: Connection, name: str, *, enabled: bool, who: str) -> bool:
+    """Switch a workflow on or off; its trigger rings. False when it has no row."""
+    return connection.execute(SWITCH_WORKFLOW_SQL, [enabled, who, name]).rowcount == 1
