@@ -1,0 +1,116 @@
+"""What to do next: a pure function from (state, events, now) to (new state, actions).
+
+No clock, no socket, no database: `now` is monotonic seconds and comes in. Events are folded into the state one by one
+(`transitions`), then whatever is due and idle is started. One step of a workflow is under way at a time; its end is an
+event. `state` draws the phases of the upload.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from math import inf
+
+from listener.events import Action, Event, Job, Phase, RunImport, RunUpload, Simple, Source
+from listener.state import State
+from listener.transitions import KEEPALIVE_SECONDS, ON_EVENT, PATIENT_AFTER_SECONDS, upload_becomes, wake
+
+
+def react(state: State, events: Iterable[Event], now: float) -> tuple[State, tuple[Action, ...]]:
+    """Fold `events` into `state`, then start what is due: the whole decision of the loop."""
+    for event in events:
+        state = ON_EVENT[type(event)](state, event, now)
+    if state.stopping:
+        idle = state.upload.job is None and not state.imports.running
+        return state, (Simple.QUIT,) if idle else ()
+    actions: list[Action] = []
+    for due in (_link, _config, _missed, _upload, _beat, _import):
+        state, action = due(state, now)
+        actions += [action] if action else []
+    return state, tuple(actions)
+
+
+def next_due(state: State) -> float:
+    """Return when `react` has something to do even if nothing happens; monotonic seconds."""
+    if state.stopping:
+        return inf
+    if not (state.listening or state.connecting):
+        return 0.0
+    u, times = state.upload, [state.ping_at, state.probe_at, state.beat_at, state.missed_at]
+    if u.job is None and state.may_work:
+        times += [u.due_at, u.kept_alive_at if state.leading else inf, u.retry_at if _heeds_retries(state) else inf]
+    if state.import_may_run:
+        times.append(state.imports.due_at)
+    return min(times)
+
+
+def _link(state: State, now: float) -> tuple[State, Action | None]:
+    if not state.connecting and (not state.listening or now >= state.probe_at):
+        return replace(state, connecting=True, probe_at=inf), Simple.CONNECT
+    if state.listening and now >= state.ping_at:
+        return replace(state, ping_at=now + KEEPALIVE_SECONDS), Simple.PING_LISTEN
+    return state, None
+
+
+def _config(state: State, now: float) -> tuple[State, Action | None]:
+    if state.config_rang and state.listening:
+        return replace(state, config_rang=False), Simple.READ_CONFIG
+    return state, None
+
+
+def _missed(state: State, now: float) -> tuple[State, Action | None]:
+    if now < state.missed_at:
+        return state, None
+    return replace(state, missed_at=inf), Simple.NOTE_MISSED
+
+
+def _upload(state: State, now: float) -> tuple[State, Action | None]:
+    u = state.upload
+    if u.job or not state.may_work:
+        return state, None
+    if u.silence_due:
+        return _start(upload_becomes(state, silence_due=False), Job.SILENCE)
+    if now >= u.retry_at and _heeds_retries(state):
+        state = upload_becomes(wake(state, Source.RETRY, now), retry_at=inf)
+    elif now >= u.due_at and u.phase is Phase.RESTING:
+        old_behaviour = not state.flags.fast_polling_enabled and not u.backing_off
+        state = wake(state, Source.HEARTBEAT if old_behaviour else Source.RETRY, now)
+    u = state.upload
+    if now < u.due_at:
+        return state, None
+    if u.phase is Phase.SETTLING:
+        return _start(state, Job.SETTLE if u.x is None else Job.ASK, patient_since=now - u.settling_since)
+    return _start(state, {Phase.STANDBY: Job.LEAD, Phase.AWAKE: Job.PASS}[u.phase])
+
+
+def _heeds_retries(state: State) -> bool:
+    """An order that waits for a time wakes the upload, unless it is switched off, backing off or without budget."""
+    u = state.upload
+    at_rest = u.phase is Phase.RESTING and u.due_at == inf and state.beat_is_check
+    return at_rest or u.phase in (Phase.ASLEEP, Phase.SETTLING)
+
+
+def _beat(state: State, now: float) -> tuple[State, Action | None]:
+    u = state.upload
+    if now >= state.beat_at:
+        state = replace(state, beat_at=now + state.heartbeat_seconds)
+        if u.job or not state.leading:
+            return state, Simple.LOOK_AT_CONFIG
+        return _start(state, Job.BEAT)
+    if state.leading and not u.job and now >= u.kept_alive_at:
+        return _start(state, Job.PING)
+    return state, None
+
+
+def _start(state: State, job: Job, *, patient_since: float = 0.0) -> tuple[State, Action]:
+    u = state.upload
+    check = state.beat_is_check if job is Job.BEAT else state.flags.fast_polling_enabled and not u.checked
+    action = RunUpload(
+        job, u.source, check=check, silence=state.hearing, x=u.x, patient=patient_since >= PATIENT_AFTER_SECONDS
+    )
+    return upload_becomes(state, job=job), action
+
+
+def _import(state: State, now: float) -> tuple[State, Action | None]:
+    imports = state.imports
+    if not state.import_may_run or now < imports.due_at:
+        return state, None
+    return replace(state, imports=replace(imports, running=True)), RunImport(imports.source)

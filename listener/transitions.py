@@ -1,0 +1,279 @@
+"""Where each event leads: one pure function per event, from the state before to the state after.
+
+`ON_EVENT` is the table of them. None starts anything: what is due then, `schedule` sees.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import inf
+from typing import Any
+
+from listener.events import (
+    IMPORT,
+    UPLOAD,
+    Asked,
+    Beaten,
+    Channel,
+    Configured,
+    Done,
+    Failed,
+    Imported,
+    Led,
+    Listening,
+    ListenLost,
+    Passed,
+    Phase,
+    Rang,
+    SessionLost,
+    Source,
+    Stop,
+)
+from listener.retry import WORKFLOW_BACKOFF, seconds_before
+from listener.state import OLD_BEHAVIOUR_SECONDS, Import, State
+
+KEEPALIVE_SECONDS = 15.0
+"""The server ends a session that is silent for 35 s (`database`): two of these may fail before that."""
+
+LEAD_EVERY_SECONDS = 1.0
+PROBE_EVERY_SECONDS = 60.0
+MUFFLED_SECONDS = 1.0
+MISSED_AFTER_SECONDS = 1.0
+PATIENT_AFTER_SECONDS = 10.0
+
+
+def upload_becomes(state: State, **changes: Any) -> State:
+    """Return `state` with `changes` in its upload part."""
+    return replace(state, upload=replace(state.upload, **changes))
+
+
+def wake(state: State, source: Source, now: float, *, checked: bool = False) -> State:
+    """Return the upload AWAKE and due; `checked`: its look has been taken already."""
+    return upload_becomes(
+        state, phase=Phase.AWAKE, source=source, due_at=now, x=None, checked=checked, rung=False, backing_off=False
+    )
+
+
+def _rest(state: State, until: float, *, backing_off: bool = False) -> State:
+    return upload_becomes(
+        state, phase=Phase.RESTING, due_at=until, x=None, rung=False, backing_off=backing_off, silence_due=True
+    )
+
+
+def _resume(state: State, source: Source, now: float) -> State:
+    """Enter the phase that the flags ask for: after a start or reconnect always by way of a look."""
+    starting = source in (Source.STARTUP, Source.RECONNECT)
+    if UPLOAD not in state.enabled:
+        return _rest(state, inf)
+    if state.rests_between_passes and not starting:
+        return _rest_between_passes(state, now)
+    return wake(state, source, now)
+
+
+def _rest_between_passes(state: State, now: float) -> State:
+    old_behaviour = UPLOAD in state.enabled and not state.flags.fast_polling_enabled
+    return _rest(state, now + OLD_BEHAVIOUR_SECONDS if old_behaviour else inf)
+
+
+def _rang(state: State, event: Rang, now: float) -> State:
+    u = state.upload
+    if event.channel in (Channel.FLAGS, Channel.WORKFLOWS):
+        return replace(state, config_rang=True)
+    if event.channel == Channel.LEADER:
+        return upload_becomes(state, due_at=now) if not state.leading else state
+    state = replace(state, missed_at=inf)
+    if u.phase not in (Phase.ASLEEP, Phase.SETTLING):
+        return state  # AWAKE looks again before it sleeps; RESTING would not act on it
+    return upload_becomes(state, rung=True) if u.job else wake(state, Source.NOTIFY, now)
+
+
+def _listening(state: State, event: Listening, now: float) -> State:
+    state = replace(
+        state,
+        listening=True,
+        connecting=False,
+        deaf=event.deaf,
+        ping_at=now + KEEPALIVE_SECONDS,
+        probe_at=now + PROBE_EVERY_SECONDS if event.deaf else inf,
+        beat_at=min(state.beat_at, now + state.heartbeat_seconds),
+        config_rang=True,
+    )
+    return _changed(state, Source.RECONNECT, now)
+
+
+def _listen_lost(state: State, _: ListenLost, now: float) -> State:
+    return _changed(replace(state, listening=False, ping_at=inf), Source.RECONNECT, now)
+
+
+def _changed(state: State, source: Source, now: float) -> State:
+    """Think again, now or as soon as the job under way has ended."""
+    if not state.leading:
+        return state
+    if state.upload.job:
+        return upload_becomes(state, rethink=True, source=source)
+    return _resume(state, source, now)
+
+
+def _configured(state: State, event: Configured, now: float) -> State:
+    before, was_backing_off = state, state.upload.backing_off
+    beat_at = state.beat_at if state.configured else inf  # the first beat keeps time by the first flags read
+    state = replace(state, configured=True, beat_at=beat_at)
+    state = replace(state, flags=event.flags, enabled=event.enabled)
+    state = replace(state, beat_at=min(state.beat_at, now + state.heartbeat_seconds))
+    if (event.flags, event.enabled) == (before.flags, before.enabled):
+        return state
+    state = upload_becomes(state, errors=0)
+    state = replace(state, imports=_import_after_change(before, state, now))
+    if was_backing_off or _upload_terms(before) != _upload_terms(state):
+        state = _changed(state, Source.MANUAL, now)
+    return state
+
+
+def _upload_terms(state: State) -> tuple[object, ...]:
+    flags = state.flags
+    return (
+        UPLOAD in state.enabled,
+        flags.fast_polling_enabled,
+        flags.notify_enabled,
+        flags.api_calls_per_hour,
+        flags.max_order_age_days,
+        flags.manual_order_pattern,
+    )
+
+
+def _import_after_change(before: State, after: State, now: float) -> Import:
+    imports = after.imports
+    switched_on = IMPORT in after.enabled and IMPORT not in before.enabled
+    due_at = now if imports.backing_off or switched_on else min(imports.due_at, now + after.import_seconds)
+    return replace(imports, due_at=due_at, errors=0, backing_off=False)
+
+
+def _led(state: State, event: Led, now: float) -> State:
+    if not event.leading:
+        return upload_becomes(state, job=None, due_at=now + LEAD_EVERY_SECONDS)
+    source = Source.RECONNECT if state.upload.led_before else Source.STARTUP
+    state = upload_becomes(state, job=None, led_before=True, rethink=False, kept_alive_at=now + KEEPALIVE_SECONDS)
+    state = replace(
+        state,
+        imports=replace(state.imports, due_at=now, source=source),
+        beat_at=min(state.beat_at, now + state.heartbeat_seconds),
+    )
+    return _resume(state, source, now)
+
+
+def _job_ended(state: State, now: float) -> tuple[State, State | None]:
+    """Return the state without its job and, where the world changed meanwhile, the state to go on from instead."""
+    u = state.upload
+    state = upload_becomes(state, job=None, rethink=False, rung=False, kept_alive_at=now + KEEPALIVE_SECONDS)
+    if u.rethink:
+        return state, _resume(state, u.source if u.source is Source.RECONNECT else Source.MANUAL, now)
+    if u.rung:
+        return state, wake(state, Source.NOTIFY, now)
+    return state, None
+
+
+def _passed(state: State, event: Passed, now: float) -> State:
+    state, instead = _job_ended(upload_becomes(state, rung=False, errors=0, backing_off=False), now)
+    wait = event.report.retry_after
+    state = upload_becomes(instead or state, retry_at=inf if wait is None else now + wait, checked=False)
+    if instead:
+        return state
+    if event.report.more:
+        return upload_becomes(state, due_at=now)
+    if event.rest_for is not None:
+        return _rest(state, now + event.rest_for)
+    if state.rests_between_passes:
+        return _rest_between_passes(state, now)
+    return upload_becomes(state, phase=Phase.SETTLING, x=None, settling_since=now, due_at=now)
+
+
+def _asked(state: State, event: Asked, now: float) -> State:
+    state, instead = _job_ended(state, now)
+    if instead:
+        return instead
+    if event.x is None:  # somebody silences the writers who is not us: no sleep while that lasts
+        return upload_becomes(state, phase=Phase.AWAKE, due_at=now + MUFFLED_SECONDS, x=None)
+    if event.pending:
+        return wake(state, state.upload.source, now)
+    if event.settled:
+        return upload_becomes(state, phase=Phase.ASLEEP, due_at=inf, x=None)
+    pause = pause_before_asking(now - state.upload.settling_since)
+    return upload_becomes(state, x=event.x, due_at=now + pause)
+
+
+def pause_before_asking(settling_for: float) -> float:
+    """Return how long to leave open writers alone: 0.5 ms doubling to 10 ms for 2 s, 100 ms until 10 s, then 1 s."""
+    if settling_for < 2:
+        return min(max(0.0005, settling_for), 0.010)
+    return 0.1 if settling_for < PATIENT_AFTER_SECONDS else 1.0
+
+
+def _beaten(state: State, event: Beaten, now: float) -> State:
+    was_check, phase = state.beat_is_check, state.upload.phase
+    state, instead = _job_ended(upload_becomes(state, muted=event.muted), now)
+    if instead:
+        return instead
+    if not (event.due and was_check):
+        return state
+    if event.fresh and phase is Phase.ASLEEP:
+        state = replace(state, missed_at=now + MISSED_AFTER_SECONDS)
+    return wake(state, Source.HEARTBEAT, now, checked=True)
+
+
+def _done(state: State, _: Done, now: float) -> State:
+    state, instead = _job_ended(state, now)
+    return instead or state
+
+
+def _failed(state: State, event: Failed, now: float) -> State:
+    if event.workflow == IMPORT:
+        errors = state.imports.errors + 1
+        due_at = now + max(event.retry_after or 0, seconds_before(WORKFLOW_BACKOFF, errors))
+        imports = replace(state.imports, running=False, errors=errors, due_at=due_at, backing_off=True)
+        return replace(state, imports=replace(imports, source=Source.RETRY))
+    state, _ = _job_ended(state, now)
+    errors = state.upload.errors + 1
+    state = upload_becomes(state, errors=errors, source=Source.RETRY, checked=False)
+    until = now + max(event.retry_after or 0, seconds_before(WORKFLOW_BACKOFF, errors))
+    return _rest(state, until, backing_off=True)
+
+
+def _session_lost(state: State, event: SessionLost, now: float) -> State:
+    return upload_becomes(
+        state,
+        phase=Phase.STANDBY,
+        job=None,
+        due_at=now + event.retry_in,
+        x=None,
+        rung=False,
+        rethink=False,
+        silence_due=False,
+    )
+
+
+def _imported(state: State, event: Imported, now: float) -> State:
+    report, imports = event.report, state.imports
+    wait = 0.0 if report.more else min(state.import_seconds, report.retry_after or inf)
+    source = imports.source if report.more else Source.RETRY if report.retry_after else Source.HEARTBEAT
+    imports = replace(imports, running=False, errors=0, backing_off=False, due_at=now + wait, source=source)
+    return replace(state, imports=imports)
+
+
+def _stop(state: State, _: Stop, __: float) -> State:
+    return replace(state, stopping=True)
+
+
+ON_EVENT: dict[type, Callable[[State, Any, float], State]] = {
+    Rang: _rang,
+    Listening: _listening,
+    ListenLost: _listen_lost,
+    Configured: _configured,
+    Led: _led,
+    Passed: _passed,
+    Asked: _asked,
+    Beaten: _beaten,
+    Done: _done,
+    Failed: _failed,
+    SessionLost: _session_lost,
+    Imported: _imported,
+    Stop: _stop,
+}
