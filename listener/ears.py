@@ -1,0 +1,121 @@
+"""What the main thread hears on its LISTEN session: bells, answers, and through them the configuration.
+
+Everything here returns at once. A session that is lost is dropped and reported; opening the next is a worker's job.
+"""
+
+import logging
+import selectors
+import time
+
+from listener.config import Configuration, Receipt
+from listener.errors import Transient
+from listener.events import Event, Listening, ListenLost, Rang, Source
+from listener.store.config import READ_CONFIG_SQL, READ_FLAGS_SQL, RECORD_RECEIPT_SQL
+from listener.wake import Answered, ListenSession, Question
+
+logger = logging.getLogger(__name__)
+
+
+class Ears:
+    """The LISTEN session, if there is one, and the configuration that is read over it. Belongs to the main thread."""
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self._selector = selector
+        self._session: ListenSession | None = None
+        self._number = -1  # of its socket; a lost session does not tell it any more
+        self._configuration = Configuration()
+        self._because = Source.STARTUP
+        self._seen_at = time.monotonic()
+
+    @property
+    def overdue_at(self) -> float:
+        """When the answer that is being waited for is overdue; inf: none is waited for."""
+        overdue_at = self._session.overdue_at if self._session else None
+        return float("inf") if overdue_at is None else overdue_at
+
+    def adopt(self, session: ListenSession, source: Source) -> Event:
+        """Listen on this session from now on. `source`: startup or reconnect."""
+        self._drop()
+        self._session, self._number = session, session.fileno()
+        self._because, self._seen_at = source, time.monotonic()
+        self._selector.register(self._number, selectors.EVENT_READ)
+        if session.deaf:
+            logger.warning(
+                "LISTEN is not heard on this host, a transaction pooler it seems: orders go with the heartbeat. "
+                "Set LISTEN_DATABASE_URL to a direct host",
+                extra={"event": "deaf"},
+            )
+        return Listening(session.deaf)
+
+    def hear(self, *, leading: bool) -> list[Event]:
+        """Drain the session: every bell that has rung and every answer that has come."""
+        if self._session is None:
+            return []
+        now = time.monotonic()
+        try:
+            rang, answers = self._session.read(now)
+        except Transient as error:
+            return self._lost(error)
+        events: list[Event] = [Rang(channel) for channel in rang]
+        if rang:
+            self._because, self._seen_at = Source.NOTIFY, now
+        for answer in answers:
+            events += self._take(answer, leading=leading)
+        return events
+
+    def configure(self, text: str, source: Source, seen_at: float, *, leading: bool) -> Event:
+        """Put in force what the tables say. Only the leader writes receipts: seen by two, it is still one change."""
+        configured, receipts = self._configuration.take(text, source.value)
+        for receipt in receipts if leading else []:
+            self._write(receipt, seen_at)
+        return configured
+
+    def ask_config(self, source: Source | None, now: float) -> list[Event]:
+        """Ask for the flags. `source`: why, unless a bell was the reason."""
+        if source is not None:
+            self._because, self._seen_at = source, now
+        return self._ask(Question.CONFIG, READ_CONFIG_SQL, now)
+
+    def ping(self, now: float) -> list[Event]:
+        """Prove the link; an error is an answer too."""
+        return self._ask(Question.PING, "select 1", now)
+
+    def close(self) -> None:
+        """Close the session."""
+        self._drop()
+
+    def _take(self, answer: Answered, *, leading: bool) -> list[Event]:
+        if answer.error and answer.question is Question.CONFIG:  # the switches cannot be read: all count as on
+            return self._ask(Question.FLAGS, READ_FLAGS_SQL, time.monotonic())
+        if answer.error:
+            text = f"The database refused a {answer.question} statement: {answer.error}"
+            logger.warning(text, extra={"event": "refused"})
+        if answer.question not in (Question.CONFIG, Question.FLAGS) or answer.value is None:
+            return []
+        return [self.configure(answer.value, self._because, self._seen_at, leading=leading)]
+
+    def _write(self, receipt: Receipt, seen_at: float) -> None:
+        now = time.monotonic()
+        if self._session is not None:
+            self._session.ask(Question.RECEIPT, RECORD_RECEIPT_SQL, receipt.parameters(now - seen_at), now)
+
+    def _ask(self, question: Question, query: str, now: float) -> list[Event]:
+        if self._session is None:
+            return []
+        try:
+            self._session.ask(question, query, (), now)
+        except Transient as error:
+            return self._lost(error)
+        return []
+
+    def _lost(self, error: Transient) -> list[Event]:
+        logger.warning("%s: reconnecting", error, extra={"event": "listen_lost"})
+        self._drop()
+        return [ListenLost()]
+
+    def _drop(self) -> None:
+        if self._session is None:
+            return
+        self._selector.unregister(self._number)  # before the close: the number is used again
+        self._session.close()
+        self._session = None

@@ -1,0 +1,115 @@
+"""Who leads. Leadership is an advisory lock on the work session; the epoch in `listener.leader` outlives the session.
+
+Each new leader raises the epoch; whoever claims, records or resolves locks that row `FOR SHARE` first and stops when
+the epoch is not its own. A deaf listener holds no session locks (its session may not be its own, behind a pooler) and
+leads by a lease in the same row instead.
+"""
+
+from listener.bell import LEADER_KEY, LOCK_CLASS
+from listener.database import Connection
+from listener.errors import Transient
+
+LEASE_SECONDS = 45
+
+TRY_LOCK_SQL = f"select pg_catalog.pg_try_advisory_lock({LOCK_CLASS}, {LEADER_KEY})"
+
+
+def try_leaders_lock(connection: Connection) -> bool:
+    """Try for the leader's lock, three times: a writer that asks whether anybody leads holds it for a microsecond."""
+    for _ in range(3):
+        row = connection.execute(TRY_LOCK_SQL).fetchone()
+        if row and row[0]:
+            return True
+    return False
+
+
+BEGIN_EPOCH_SQL = """
+update listener.leader set epoch = epoch + 1, holder = %(holder)s, pid = pg_catalog.pg_backend_pid(), since = now(),
+       lease_until = null
+where id = 1 and (lease_until is null or lease_until < now() or holder = %(holder)s)
+returning epoch
+"""
+
+
+def begin_epoch(connection: Connection, holder: str) -> int | None:
+    """Begin a new epoch under the leader's lock; None while another's lease runs."""
+    row = connection.execute(BEGIN_EPOCH_SQL, {"holder": holder}).fetchone()
+    return int(row[0]) if row else None
+
+
+# The second condition: nobody leads by the lock.
+LEASE_SQL = f"""
+update listener.leader set epoch = epoch + 1, holder = %(holder)s, pid = null, since = now(),
+       lease_until = now() + interval '{LEASE_SECONDS} seconds'
+where id = 1 and (lease_until is null or lease_until < now() or holder = %(holder)s)
+  and not exists (select from pg_catalog.pg_locks where locktype = 'advisory' and classid = {LOCK_CLASS}
+                  and objid = {LEADER_KEY} and objsubid = 2 and mode = 'ExclusiveLock' and granted
+                  and database = (select oid from pg_catalog.pg_database where datname = current_database()))
+returning epoch
+"""
+
+
+def begin_epoch_by_lease(connection: Connection, holder: str) -> int | None:
+    """Begin a new epoch by a lease of 45 s; None while somebody else leads."""
+    row = connection.execute(LEASE_SQL, {"holder": holder}).fetchone()
+    return int(row[0]) if row else None
+
+
+RENEW_SQL = f"""
+update listener.leader set lease_until = now() + interval '{LEASE_SECONDS} seconds'
+where id = 1 and epoch = %s and lease_until > now()
+"""
+
+
+def renew_lease(connection: Connection, epoch: int) -> bool:
+    """Keep the lease; False when it has run out or another epoch has begun."""
+    return connection.execute(RENEW_SQL, [epoch]).rowcount == 1
+
+
+STAND_FAST_SQL = "select epoch, coalesce(lease_until < now(), false) from listener.leader where id = 1 for share"
+
+
+def stand_fast(connection: Connection, epoch: int) -> None:
+    """Hold the epoch still for this transaction. Raises Transient when it is over: another leads now."""
+    row = connection.execute(STAND_FAST_SQL).fetchone()
+    if not row or row[0] != epoch or row[1]:
+        raise LeadLost("another listener leads now: this one stands by")
+
+
+class LeadLost(Transient):
+    """This process no longer leads: nothing may be claimed or recorded under its epoch."""
+
+
+STEP_DOWN_SQL = "update listener.leader set lease_until = null, holder = null, pid = null where id = 1 and epoch = %s"
+UNLOCK_SQL = "select pg_catalog.pg_advisory_unlock_all()"
+RING_SQL = "notify listener_leader"
+
+
+def step_down(connection: Connection, epoch: int) -> None:
+    """Give everything back, then ring for a standby."""
+    connection.execute(STEP_DOWN_SQL, [epoch])
+    connection.execute(UNLOCK_SQL)
+    connection.execute(RING_SQL)
+
+
+END_SESSIONS_SQL = """
+select pg_catalog.pg_terminate_backend(pid) from pg_catalog.pg_stat_activity
+where application_name = %s and pid <> pg_catalog.pg_backend_pid() and datname = current_database()
+"""
+
+
+def end_former_sessions(connection: Connection, application_name: str) -> None:
+    """End this process's own earlier work sessions, whose locks may live on in the server after a broken link."""
+    connection.execute(END_SESSIONS_SQL, [application_name])
+
+
+def lead(connection: Connection, holder: str, *, by_lease: bool) -> int | None:
+    """Try to lead, by the lock or by a lease; return the new epoch, or None while another leads."""
+    if by_lease:
+        return begin_epoch_by_lease(connection, holder)
+    if not try_leaders_lock(connection):
+        return None
+    epoch = begin_epoch(connection, holder)
+    if epoch is None:
+        connection.execute(UNLOCK_SQL)
+    return epoch

@@ -1,0 +1,233 @@
+"""The ledger: what we tried at ShipStation, written before we do it. One row an order, its key the number.
+
+====================  =============================================  ====================================
+state                 means                                          leads to
+====================  =============================================  ====================================
+waiting               to be sent again when `not_before` has come    sending, rejected
+sending               the request may have left (epoch says whose)   accepted, waiting, rejected, unknown
+unknown               no answer: look it up before anything else     accepted, waiting
+accepted, adopted     ShipStation has it, under this id              (end)
+rejected              refused for good, said why in `error`          sending, when the shop asks again
+excluded, held_back   not for us, or not yet                         (end), sending by requeue
+====================  =============================================  ====================================
+
+`row_written` says whether `orders_inbox` shows the outcome. `listener.history` gets a line at each change, by trigger.
+A claim, a record and a resolve stand only under the leader's epoch: `store.leader.stand_fast` is their first statement.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from psycopg.rows import namedtuple_row
+
+from listener.database import Connection
+
+# A plain upsert after a look let two processes claim the same orders: only the rows that this returns are ours.
+CLAIM_SQL = """
+insert into listener.ledger as l
+    (order_key, order_inbox_id, order_number, state, shipstation_key, epoch, started_at, first_seen_at)
+select key, id, number, 'sending', shipstation_key, %(epoch)s, clock_timestamp(), clock_timestamp()
+from unnest(%(keys)s::text[], %(ids)s::integer[], %(numbers)s::text[], %(shipstation_keys)s::text[])
+     as claimed (key, id, number, shipstation_key)
+on conflict (order_key) do update set
+    state = 'sending', order_inbox_id = excluded.order_inbox_id, epoch = excluded.epoch,
+    started_at = excluded.started_at,
+    not_before = null, settled_at = null, http_status = null, error = null, row_status = null, row_written = false,
+    attempts = case when l.state = 'rejected' then 0 else l.attempts end,
+    first_seen_at = case when l.state = 'rejected' then excluded.first_seen_at else l.first_seen_at end
+where l.state = 'waiting' and l.not_before <= now() or l.state = 'rejected' and l.row_written
+returning l.order_key
+"""
+
+
+class Candidate(NamedTuple):
+    """An order about to be sent."""
+
+    order_key: str
+    order_inbox_id: int
+    order_number: str
+    shipstation_key: str
+
+
+def claim(connection: Connection, candidates: Sequence[Candidate], epoch: int) -> set[str]:
+    """Write `sending` for each; return the keys that are ours to send."""
+    parameters = {
+        "epoch": epoch,
+        "keys": [c.order_key for c in candidates],
+        "ids": [c.order_inbox_id for c in candidates],
+        "numbers": [c.order_number for c in candidates],
+        "shipstation_keys": [c.shipstation_key for c in candidates],
+    }
+    return {key for (key,) in connection.execute(CLAIM_SQL, parameters)}
+
+
+class Verdict(NamedTuple):
+    """What is set down for one order that is not sent, or not sent yet."""
+
+    candidate: Candidate
+    state: str
+    error: str | None = None
+    row_status: str | None = None
+    shipstation_order_id: str | None = None
+    wait_seconds: float | None = None
+    looks: int = 0
+
+
+SET_ASIDE_SQL = """
+insert into listener.ledger as l (order_key, order_inbox_id, order_number, shipstation_key, state, error, row_status,
+                                  shipstation_order_id, not_before, looks, settled_at)
+select key, id, number, shipstation_key, state, error, row_status, shipstation_id,
+       clock_timestamp() + pg_catalog.make_interval(secs => wait), looks,
+       case when state <> 'waiting' then clock_timestamp() end
+from unnest(%(keys)s::text[], %(ids)s::integer[], %(numbers)s::text[], %(shipstation_keys)s::text[], %(states)s::text[],
+            %(errors)s::text[], %(row_statuses)s::text[], %(shipstation_ids)s::text[], %(waits)s::float8[],
+            %(looks)s::integer[])
+     as aside (key, id, number, shipstation_key, state, error, row_status, shipstation_id, wait, looks)
+on conflict (order_key) do update set
+    state = excluded.state, order_inbox_id = excluded.order_inbox_id, error = excluded.error,
+    row_status = excluded.row_status, row_written = false, not_before = excluded.not_before, looks = excluded.looks,
+    shipstation_order_id = coalesce(excluded.shipstation_order_id, l.shipstation_order_id),
+    settled_at = excluded.settled_at
+where l.state in ('waiting', 'rejected', 'excluded', 'held_back')
+"""
+
+
+def set_aside(connection: Connection, verdicts: Sequence[Verdict]) -> None:
+    """Write down why these orders are not sent now."""
+    parameters: dict[str, list[Any]] = {
+        "keys": [v.candidate.order_key for v in verdicts],
+        "ids": [v.candidate.order_inbox_id for v in verdicts],
+        "numbers": [v.candidate.order_number for v in verdicts],
+        "shipstation_keys": [v.candidate.shipstation_key for v in verdicts],
+        "states": [v.state for v in verdicts],
+        "errors": [v.error for v in verdicts],
+        "row_statuses": [v.row_status for v in verdicts],
+        "shipstation_ids": [v.shipstation_order_id for v in verdicts],
+        "waits": [v.wait_seconds for v in verdicts],
+        "looks": [v.looks for v in verdicts],
+    }
+    connection.execute(SET_ASIDE_SQL, parameters)
+
+
+# A row that was cleaned up and came back with a new id is still the same order.
+RELINK_SQL = """
+update listener.ledger l set order_inbox_id = s.id, row_written = false
+from unnest(%s::text[], %s::integer[]) as s (key, id)
+where l.order_key = s.key and l.state in ('accepted', 'adopted', 'rejected', 'excluded')
+"""
+
+
+def relink(connection: Connection, rows: Sequence[tuple[str, int]]) -> None:
+    """Have the outcomes of these (order_key, row id) pairs written to the rows again."""
+    connection.execute(RELINK_SQL, [[key for key, _ in rows], [row_id for _, row_id in rows]])
+
+
+class Settled(NamedTuple):
+    """What became of one order that was being sent. `refused` counts an attempt."""
+
+    order_key: str
+    state: str
+    shipstation_order_id: str | None = None
+    row_status: str | None = None
+    error: str | None = None
+    wait_seconds: float | None = None
+    refused: bool = False
+
+
+RECORD_SQL = """
+update listener.ledger l set
+    state = case when s.refused and l.attempts + 1 >= %(max_attempts)s then 'rejected' else s.state end,
+    row_status = case when s.refused and l.attempts + 1 >= %(max_attempts)s then 'failed' else s.row_status end,
+    attempts = l.attempts + s.refused::integer,
+    shipstation_order_id = coalesce(s.shipstation_id, l.shipstation_order_id),
+    error = s.error, http_status = %(http_status)s, row_written = false,
+    not_before = clock_timestamp() + pg_catalog.make_interval(
+        secs => case when s.refused then least(10 * (l.attempts + 1) ^ 2, 3600) else s.wait end),
+    settled_at = case when s.state in ('waiting', 'unknown') then l.settled_at else clock_timestamp() end
+from unnest(%(keys)s::text[], %(states)s::text[], %(shipstation_ids)s::text[], %(row_statuses)s::text[],
+            %(errors)s::text[], %(waits)s::float8[], %(refused)s::boolean[])
+     as s (key, state, shipstation_id, row_status, error, wait, refused)
+where l.order_key = s.key and l.epoch = %(epoch)s and l.state = any (%(from_states)s)
+returning l.order_key, l.state, extract(epoch from clock_timestamp() - l.first_seen_at)::float8
+"""
+
+
+class Recorded(NamedTuple):
+    """One order whose outcome stands in the ledger now."""
+
+    order_key: str
+    state: str
+    seconds_since_seen: float
+
+
+def record(
+    connection: Connection,
+    settled: Sequence[Settled],
+    *,
+    epoch: int,
+    http_status: int | None,
+    max_attempts: int,
+    from_states: Sequence[str] = ("sending",),
+) -> list[Recorded]:
+    """Write the outcomes of a request that was sent under `epoch`, by key; what another has settled since stays."""
+    parameters: Mapping[str, Any] = {
+        "epoch": epoch,
+        "http_status": http_status,
+        "max_attempts": max_attempts,
+        "from_states": list(from_states),
+        "keys": [s.order_key for s in settled],
+        "states": [s.state for s in settled],
+        "shipstation_ids": [s.shipstation_order_id for s in settled],
+        "row_statuses": [s.row_status for s in settled],
+        "errors": [s.error for s in settled],
+        "waits": [s.wait_seconds for s in settled],
+        "refused": [s.refused for s in settled],
+    }
+    return [Recorded(*row) for row in connection.execute(RECORD_SQL, parameters)]
+
+
+DOUBT_SQL = """
+update listener.ledger set state = 'unknown', not_before = now(), error = 'the listener stopped before the answer'
+where state = 'sending' and epoch < %s
+"""
+
+
+def doubt_what_others_sent(connection: Connection, epoch: int) -> int:
+    """Turn what an earlier leader was sending into `unknown`; return how many orders that are."""
+    return connection.execute(DOUBT_SQL, [epoch]).rowcount
+
+
+class Doubtful(NamedTuple):
+    """An order that may or may not be at ShipStation."""
+
+    order_key: str
+    order_number: str
+    shipstation_key: str
+    epoch: int
+    seconds_since_started: float
+
+
+DOUBTFUL_SQL = """
+select order_key, order_number, shipstation_key, epoch,
+       extract(epoch from clock_timestamp() - started_at)::float8 as seconds_since_started
+from listener.ledger where state = 'unknown' and not_before <= now() order by started_at limit %s
+"""
+
+
+def doubtful(connection: Connection, limit: int) -> list[Doubtful]:
+    """Return the orders in doubt that are due for a look-up, oldest first."""
+    rows = connection.cursor(row_factory=namedtuple_row).execute(DOUBTFUL_SQL, [limit]).fetchall()
+    return [Doubtful(*row) for row in rows]
+
+
+NEXT_DUE_SQL = """
+select extract(epoch from min(not_before) filter (where state = 'waiting') - clock_timestamp())::float8,
+       extract(epoch from min(not_before) filter (where state = 'unknown') - clock_timestamp())::float8
+from listener.ledger where state in ('waiting', 'unknown')
+"""
+
+
+def seconds_until_due(connection: Connection) -> tuple[float | None, float | None]:
+    """Return when the next waiting order, and the next one in doubt, are due; seconds from now, None: there is none."""
+    waiting, doubtful = connection.execute(NEXT_DUE_SQL).fetchone() or (None, None)
+    return (None if waiting is None else max(0.0, waiting)), (None if doubtful is None else max(0.0, doubtful))

@@ -1,0 +1,99 @@
+"""`polling_state`, and the beat: the one statement of an idle heartbeat.
+
+The beat looks at the inbox, reads flags and controls, moves `polling_state`, and sees who holds our locks, whether we
+still lead and whether the triggers stand. It never waits for a row lock: a beat that hung on a stranger's lock would
+keep the leader's lock on the server while the leader does nothing.
+"""
+
+from dataclasses import dataclass
+
+from psycopg.errors import InsufficientPrivilege, UndefinedTable
+from psycopg.rows import class_row
+
+from listener.bell import LOCK_CLASS, SILENCE_KEY
+from listener.database import Connection
+from listener.store.config import READ_CONFIG_SQL, READ_FLAGS_SQL
+from listener.store.inbox import COUNTED_UP_TO, HELD, KEY, PENDING
+
+_MOVE = """
+update polling_state set last_upload_check = localtimestamp, last_upload_count = {count}
+where id in (select id from polling_state where id = 1 for update skip locked)
+"""
+
+MOVE_SQL = _MOVE.format(count="%s")
+
+
+def move_polling_state(connection: Connection, pending: int) -> None:
+    """Show in `polling_state` that the inbox was looked at, unless somebody holds that row just now."""
+    connection.execute(MOVE_SQL, [pending])
+
+
+TRIGGERS = {
+    "listener_orders_inserted": "dc0414e04cd93077e79f97f5f2726cb0",
+    "listener_orders_updated": "e498ba7b8c76fc7ac59a9a376c7de1a2",
+    "listener_flags_inserted": "0ba968a428431fb1fc81179365964455",
+    "listener_flags_changed": "0ba968a428431fb1fc81179365964455",
+    "listener_flags_deleted": "0ba968a428431fb1fc81179365964455",
+    "listener_workflows_inserted": "111e84e9313813e722ab008b088511e7",
+    "listener_workflows_changed": "111e84e9313813e722ab008b088511e7",
+    "listener_workflows_deleted": "111e84e9313813e722ab008b088511e7",
+}
+"""The triggers of sql/003_notify.up.sql, and the md5 of what each runs: an emptied body is as silent as none."""
+
+_BEAT = f"""
+with seen as materialized (
+    select count(*) as pending, count(*) filter (where due) as due, count(*) filter (where due and fresh) as fresh,
+           min(id) as oldest_id, max(id) as newest_id
+    from (select o.id, not {HELD} as due,
+                 not exists (select from listener.ledger l where l.order_key = {KEY}) as fresh
+          from orders_inbox o where {PENDING} limit {COUNTED_UP_TO}) looked_at),
+moved as ({_MOVE.format(count="(select due from seen)")})
+select seen.*, (select epoch from listener.leader where id = 1) as epoch, ({{config}}) as config,
+    (select count(*) from listener.ledger where state = 'held_back') as held_back,
+    (select count(*) from pg_catalog.pg_stat_activity where datname = current_database()) as connections,
+    (select count(*) from listener.api_calls where at > now() - interval '1 hour') as api_calls,
+    (select pid from pg_catalog.pg_locks where locktype = 'advisory' and classid = {LOCK_CLASS}
+        and objid = {SILENCE_KEY} and objsubid = 2 and mode = 'ExclusiveLock' and granted
+        and database = (select oid from pg_catalog.pg_database where datname = current_database())
+        and pid <> pg_catalog.pg_backend_pid() limit 1) as muted_by,
+    array(select name from unnest(%(triggers)s::text[], %(bodies)s::text[]) as wanted (name, body) where not exists (
+        select from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
+        where t.tgname = name and t.tgenabled in ('O', 'A') and pg_catalog.md5(p.prosrc) = body)) as missing_triggers
+from seen
+"""
+
+BEAT_SQL = _BEAT.format(config=READ_CONFIG_SQL)
+BEAT_WITHOUT_CONTROLS_SQL = _BEAT.format(config=READ_FLAGS_SQL)
+
+
+@dataclass(frozen=True, slots=True)
+class BeatRow:
+    """What one beat saw. Counts stop at 10,000; `fresh` are due orders that were never tried."""
+
+    pending: int
+    due: int
+    fresh: int
+    oldest_id: int | None
+    newest_id: int | None
+    epoch: int
+    config: str
+    held_back: int
+    connections: int
+    api_calls: int
+    muted_by: int | None
+    missing_triggers: list[str]
+
+
+def beat(connection: Connection) -> BeatRow:
+    """Run the beat. Without a `workflow_controls` that can be read, every workflow counts as switched on."""
+    try:
+        return _beat(connection, BEAT_SQL)
+    except (UndefinedTable, InsufficientPrivilege):
+        return _beat(connection, BEAT_WITHOUT_CONTROLS_SQL)
+
+
+def _beat(connection: Connection, query: str) -> BeatRow:
+    parameters = {"triggers": list(TRIGGERS), "bodies": list(TRIGGERS.values())}
+    row = connection.cursor(row_factory=class_row(BeatRow)).execute(query, parameters).fetchone()
+    assert row is not None  # noqa: S101  an aggregate has one row
+    return row
