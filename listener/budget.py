@@ -1,0 +1,61 @@
+"""May ShipStation be called now? Two limits: its own window, and the budget that all our processes share.
+
+A token is taken, and noted in the journal, before its call; never inside a claim's transaction, which would hold the
+one row that all processes share.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+
+from listener.database import Connection
+from listener.errors import Transient
+from listener.flags import Flags
+from listener.shipstation.client import Answer
+from listener.shipstation.window import Window
+from listener.store import api_calls
+
+
+class NoBudget(Exception):
+    """No call may be made for `seconds`: nothing is wrong, and orders gather meanwhile."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no API call may be made for {seconds:.1f} s")
+        self.seconds = seconds
+
+
+class Budget:
+    """The calls that may still be made. Used by one thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._window = Window()
+
+    def take(self, connection: Connection, flags: Flags, endpoint: str, orders: int = 0) -> int:
+        """Take one call; return its id in the journal. Raises NoBudget."""
+        if (wait := self._window.wait(self._clock())) > 0:
+            raise NoBudget(wait)
+        call_id, wait = api_calls.take_call(connection, flags.api_calls_per_hour, endpoint, orders)
+        if call_id is None:
+            raise NoBudget(wait)
+        self._window = self._window.after_request(self._clock())
+        return call_id
+
+    def give_back(self, connection: Connection, call_id: int, flags: Flags) -> None:
+        """Return a call that was not made after all."""
+        api_calls.give_back_call(connection, call_id, flags.api_calls_per_hour)
+
+    def answered(self, connection: Connection, call_id: int, answer: Answer, orders: int, error: str | None) -> None:
+        """Note what came back, and believe what its headers say of the window."""
+        self._window = self._window.after_answer(answer.headers, self._clock())
+        api_calls.note_answer(
+            connection, call_id, status=answer.status, duration_ms=answer.duration_ms, orders=orders, error=error
+        )
+
+    def not_answered(self, connection: Connection, call_id: int, orders: int, error: Transient) -> None:
+        """Note that nothing came back."""
+        api_calls.note_answer(connection, call_id, status=None, duration_ms=0.0, orders=orders, error=str(error))
+
+    def throttled(self, headers: Mapping[str, str]) -> NoBudget:
+        """Close the window as ShipStation asked; return what to raise."""
+        self._window = self._window.after_throttling(headers, self._clock())
+        return NoBudget(self._window.wait(self._clock()))

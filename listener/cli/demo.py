@@ -1,0 +1,28 @@
+"""`listener demo`: see it work, with nothing of your own."""
+
+import click
+
+from listener.errors import Fatal
+
+
+@click.command()
+@click.option("--orders", default=25, show_default=True, type=click.IntRange(1, 5000), help="Orders in the XML file.")
+@click.option("--stay", is_flag=True, help="Keep everything running afterwards, until Ctrl-C.")
+@click.option("--port", default=8750, show_default=True, type=click.IntRange(1, 65535), help="Port of the status page.")
+def demo(orders: int, stay: bool, port: int) -> int:
+    """Run the real listener on a Postgres and a ShipStation simulator of its own, and print what happens.
+
+    An XML file with orders is imported and uploaded; then a flag is changed with SQL, and the triggers are rolled back
+    under the running listener. Exits with 0 when every order arrived exactly once.
+
+    \b
+    Examples:
+      listener demo
+      listener demo --orders 500
+      listener demo --stay --port 8800
+    """
+    try:
+        from listener.embedded.demo import run_demo  # noqa: PLC0415  the simulators are for this command alone
+    except ImportError as error:
+        raise Fatal(f"{error.name} is not installed: pip install 'listener[demo]'") from error
+    return 0 if run_demo(orders, stay=stay, port=port, say=click.echo) else 1

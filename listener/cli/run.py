@@ -1,0 +1,40 @@
+"""`listener run`: the worker."""
+
+import os
+
+import click
+
+from listener.daemon import Daemon
+from listener.errors import Fatal
+from listener.log import configure
+from listener.settings import read_settings
+
+
+@click.command()
+def run() -> int:
+    """Upload orders as they are committed, until SIGTERM or SIGINT.
+
+    \b
+    Needs DATABASE_URL, SHIPSTATION_API_KEY and SHIPSTATION_API_SECRET. Also reads LISTEN_DATABASE_URL (a direct host,
+    when DATABASE_URL is a pooler), ORDER_SOURCE (a folder with *.xml), SHIPSTATION_BASE_URL,
+    STATUS_ADDRESS (127.0.0.1:8750, or off), LOG_LEVEL and LOG_FORMAT (text or json).
+
+    \b
+    Example:
+      DATABASE_URL=postgresql://shop@db.example.com/shop \\
+      SHIPSTATION_API_KEY_FILE=/run/secrets/key SHIPSTATION_API_SECRET_FILE=/run/secrets/secret  listener run
+
+    Exits with 0 when asked to stop, with 2 when a setting is wrong or `listener install` has not been run.
+    """
+    try:
+        settings = read_settings(os.environ)
+        configure(settings.log_level, settings.log_format, secrets=settings.secrets())
+        return Daemon(settings).run()
+    except Fatal as fault:
+        raise UnusableSettings(str(fault)) from fault
+
+
+class UnusableSettings(Fatal):
+    """`run` ends with 2, so that a supervisor can tell it from a crash."""
+
+    exit_code = 2

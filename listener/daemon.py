@@ -1,0 +1,209 @@
+"""The worker: one loop that waits, decides and hands out work. `Daemon.__init__` is the composition root.
+
+The main thread owns the LISTEN session and a selector over its socket and a socket pair, through which signals and the
+other threads wake it. It does no workflow's work and never waits for the server, so a flag is in force while a request
+hangs. Order of truth: LISTEN stands before anything is looked at; notifications are drained before the selector waits;
+a reconnect is a wake; behind every signal there is a row.
+"""
+
+import logging
+import secrets
+import selectors
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar, assert_never
+
+from listener import __version__
+from listener.database import connect_step
+from listener.ears import Ears
+from listener.errors import Fatal, Transient
+from listener.events import Action, Event, Led, RunImport, RunUpload, Simple, Source, Stop
+from listener.metrics import Metrics
+from listener.publish import Publisher
+from listener.schedule import next_due, react
+from listener.settings import Settings
+from listener.shipstation.client import ShipStation
+from listener.signals import Signals
+from listener.sources.folder import Folder
+from listener.state import Import, State
+from listener.status.server import StatusServer
+from listener.threads import Worker
+from listener.wake import ListenSession, connect_listen
+from listener.work import Ended, WorkSession
+from listener.workflows.import_xml import ImportXml
+from listener.workflows.run_import import ImportRunner
+from listener.workflows.upload_orders import UploadOrders
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+LONGEST_WAIT_SECONDS = 10.0
+"""The loop turns at least this often: /health/live looks at that."""
+
+DEAD_AFTER_SECONDS = 30.0
+STOP_WITHIN_SECONDS = 10.0
+
+
+class Daemon:
+    """The loop, and what it hands work to."""
+
+    def __init__(self, settings: Settings) -> None:
+        name = f"listener {secrets.token_hex(4)}"
+        self._url, self._name = settings.listen_database_url, f"{name} listen"
+        self._metrics = metrics = Metrics(__version__)
+        key, secret = settings.shipstation_api_key, settings.shipstation_api_secret
+        upload = UploadOrders(ShipStation(settings.shipstation_base_url, key, secret), metrics)
+        self._work = WorkSession(settings.listen_database_url, f"{name} work", upload, metrics)
+        self._import = _import_runner(settings, f"{name} step", metrics)
+        self._publisher = Publisher(metrics)
+        self._status = StatusServer(metrics, self._is_alive)
+        self._status_address = settings.status_address
+        self._selector = selectors.DefaultSelector()
+        self._signals = Signals(self._selector)
+        self._ears = Ears(self._selector)
+        self._workers = {role: Worker(f"listener-{role}") for role in ("connect", "upload", "import")}
+        self._finished: deque[Callable[[], list[Event]]] = deque()
+        self._state = State(imports=Import(available=self._import is not None))
+        self._listened_before = False
+        self._announced = False
+        self._turned_at = time.monotonic()
+        self._stopping = threading.Event()
+        self._stop_by = float("inf")
+        self._fault: Fatal | None = None
+
+    def run(self) -> int:
+        """Run until SIGTERM or SIGINT; return 0. Raises Fatal for what no waiting mends."""
+        if self._status_address:
+            self._status.start(self._status_address)
+        with self._signals:
+            while not self._turn():
+                pass
+        self._close()
+        if self._fault:
+            raise self._fault
+        return 0
+
+    def _turn(self) -> bool:
+        """Turn the loop once; return whether it is over."""
+        events = self._collect() or self._wait_and_collect()
+        self._turned_at = now = time.monotonic()
+        self._state, actions = react(self._state, events, now)
+        for action in actions:
+            self._perform(action, now)
+        self._publisher.publish(self._state, now)
+        return Simple.QUIT in actions or now >= self._stop_by or self._fault is not None
+
+    def _wait_and_collect(self) -> list[Event]:
+        now = time.monotonic()
+        until = min(next_due(self._state), self._ears.overdue_at, self._stop_by, now + LONGEST_WAIT_SECONDS)
+        self._selector.select(max(0.0, until - now))
+        return self._collect()
+
+    def _collect(self) -> list[Event]:
+        """Return what has happened."""
+        self._signals.drain()
+        events = self._ears.hear(leading=self._state.leading)
+        while self._finished:
+            events += self._finished.popleft()()
+        if self._signals.stop and not self._stopping.is_set():
+            logger.info("Stopping: the step under way is finished first", extra={"event": "stopping"})
+            self._stopping.set()
+            self._stop_by = time.monotonic() + STOP_WITHIN_SECONDS
+            events.append(Stop())
+        return events
+
+    def _perform(self, action: Action, now: float) -> None:
+        match action:
+            case RunUpload():
+                flags = self._state.flags
+                self._hand_out("upload", lambda: self._work.run(action, flags), self._upload_ended)
+            case RunImport() if (runner := self._import) is not None:
+                self._hand_out("import", lambda: runner.run(action), lambda event: [event])
+            case Simple.CONNECT:
+                self._hand_out("connect", self._connect, self._connected)
+            case Simple.READ_CONFIG:
+                self._finished.append(lambda: self._ears.ask_config(None, now))
+            case Simple.LOOK_AT_CONFIG:
+                self._finished.append(lambda: self._ears.ask_config(Source.HEARTBEAT, now))
+            case Simple.PING_LISTEN:
+                self._finished.append(lambda: self._ears.ping(now))
+            case Simple.NOTE_MISSED:
+                self._metrics.missed()
+                logger.warning("A pending order was found that no notification announced", extra={"event": "missed"})
+            case Simple.QUIT | RunImport():
+                pass
+            case _ as never:
+                assert_never(never)
+
+    def _hand_out(self, role: str, work: Callable[[], T], then: Callable[[T], list[Event]]) -> None:
+        """Run `work` in the thread of `role`; `then` runs in this one and says what has happened."""
+
+        def finished(result: T) -> None:
+            self._finished.append(lambda: then(result))
+            self._signals.wake()
+
+        self._workers[role].submit(work, finished)
+
+    def _upload_ended(self, ended: Ended) -> list[Event]:
+        now, events = time.monotonic(), [ended.event]
+        if isinstance(ended.event, Led) and ended.event.leading:
+            self._announce()
+        if ended.beat is not None:
+            self._publisher.beat(ended.beat, now)
+            seen = self._ears.configure(ended.beat.config, Source.HEARTBEAT, now, leading=self._state.leading)
+            events.append(seen)
+        return events
+
+    def _announce(self) -> None:
+        """Say once, when this process leads, at what pace it works."""
+        if self._announced:
+            return
+        self._announced = True
+        flags = self._state.flags
+        pace = (str(flags.fast_polling_enabled).lower(), flags.fast_polling_interval)
+        logger.info("Upload workflow started (fast_polling=%s, interval=%ds)", *pace, extra={"event": "started"})
+        if self._import:
+            seconds = int(self._state.import_seconds)
+            logger.info("XML import started (interval=%ds)", seconds, extra={"event": "started"})
+
+    def _connect(self) -> ListenSession | Fatal | None:
+        try:
+            return connect_listen(self._url, self._name, self._stopping, at_start=not self._listened_before)
+        except Transient:
+            return None  # stopping
+
+    def _connected(self, session: ListenSession | Fatal | None) -> list[Event]:
+        if isinstance(session, Fatal):
+            self._fault = session
+        if not isinstance(session, ListenSession):
+            return []
+        source = Source.RECONNECT if self._listened_before else Source.STARTUP
+        self._listened_before = True
+        return [self._ears.adopt(session, source)]
+
+    def _is_alive(self) -> bool:
+        return time.monotonic() - self._turned_at < DEAD_AFTER_SECONDS
+
+    def _close(self) -> None:
+        """Step down first, so that a standby need not wait; then let go of the rest."""
+        self._stopping.set()
+        self._work.close()
+        self._ears.close()
+        for worker in self._workers.values():
+            worker.stop(timeout=0.5)
+        if self._import:
+            self._import.close()
+        self._status.stop()
+        self._selector.close()
+        logger.info("Stopped", extra={"event": "stopped"})
+
+
+def _import_runner(settings: Settings, name: str, metrics: Metrics) -> ImportRunner | None:
+    if settings.order_source is None:
+        return None
+    source = Folder(Path(settings.order_source))
+    return ImportRunner(ImportXml(lambda: connect_step(settings.database_url, name), source, metrics), metrics)

@@ -1,0 +1,99 @@
+"""From the loop's state to the figures that are served: what /status.json says comes from here and the counters."""
+
+from datetime import UTC, datetime, timedelta
+from math import isinf
+
+from listener.ages import FirstSeen
+from listener.events import IMPORT, SYNC, UPLOAD, Phase
+from listener.metrics import Metrics
+from listener.state import State
+from listener.store.progress import BeatRow
+
+
+class Publisher:
+    """Tells `metrics` what the loop knows. Belongs to the main thread."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._first_seen = FirstSeen()
+        self._published: State | None = None
+        self._missing_triggers: list[str] = []
+        self._muted_by: int | None = None
+
+    def publish(self, state: State, now: float) -> None:
+        """Show the state, if it has changed."""
+        if state == self._published:
+            return
+        self._published = state
+        self._metrics.set(
+            role="leader" if state.leading else "standby",
+            listening=state.listening,
+            deaf=state.deaf,
+            degraded=self._degraded(state),
+            flags=state.flags,
+            api_limit=state.flags.api_calls_per_hour,
+        )
+        upload, imports = state.upload, state.imports
+        self._metrics.set_workflow(
+            UPLOAD,
+            enabled=UPLOAD in state.enabled,
+            state=_upload_state(state),
+            next_due_at=_instant(min(upload.due_at, upload.retry_at, state.beat_at), now),
+            backoff_until=_instant(upload.due_at, now) if upload.backing_off else None,
+        )
+        self._metrics.set_workflow(
+            IMPORT,
+            enabled=IMPORT in state.enabled,
+            state=_import_state(state),
+            next_due_at=_instant(imports.due_at, now) if imports.available else None,
+            backoff_until=_instant(imports.due_at, now) if imports.backing_off else None,
+        )
+        self._metrics.set_workflow(SYNC, enabled=SYNC in state.enabled, state="off")
+
+    def beat(self, seen: BeatRow, now: float) -> None:
+        """Show what a beat saw."""
+        self._missing_triggers, self._muted_by, self._published = seen.missing_triggers, seen.muted_by, None
+        self._metrics.set(
+            pending=seen.pending,
+            oldest_pending_seconds=round(self._first_seen.look(seen.oldest_id, seen.newest_id, now), 3),
+            held_back=seen.held_back,
+            db_connections=seen.connections,
+            api_used_last_hour=seen.api_calls,
+        )
+
+    def _degraded(self, state: State) -> list[str]:
+        reasons = []
+        if not state.listening:
+            reasons.append("not listening: the LISTEN session is lost, reconnecting")
+        if state.deaf:
+            reasons.append("deaf: LISTEN is not heard on this host, set LISTEN_DATABASE_URL to a direct one")
+        if self._muted_by is not None:
+            reasons.append(f"muted by pid {self._muted_by}: it holds the silence lock, so no writer rings")
+        if self._missing_triggers:
+            reasons.append(f"triggers missing, disabled or altered: {', '.join(self._missing_triggers)}; run `listener install`")
+        if state.upload.backing_off:
+            reasons.append(f"upload backs off after error #{state.upload.errors}")
+        if state.imports.backing_off:
+            reasons.append(f"import backs off after error #{state.imports.errors}")
+        return reasons
+
+
+def _upload_state(state: State) -> str:
+    if UPLOAD not in state.enabled:
+        return "disabled"
+    return "backoff" if state.upload.backing_off else state.upload.phase.value
+
+
+def _import_state(state: State) -> str:
+    imports = state.imports
+    if not imports.available:
+        return "off"
+    if IMPORT not in state.enabled:
+        return "disabled"
+    if imports.backing_off:
+        return "backoff"
+    return "running" if imports.running else "waiting" if state.upload.phase is not Phase.STANDBY else "standby"
+
+
+def _instant(at: float, now: float) -> datetime | None:
+    return None if isinf(at) else datetime.now(UTC) + timedelta(seconds=at - now)

@@ -1,0 +1,121 @@
+"""ShipStation's API V1 over urllib3: one request, one answer, or the truth about there being none.
+
+What did not leave this machine is `NotSent`; what may have arrived is `NoAnswer`. The difference decides whether an
+order must be looked up before it is sent again, so nothing here retries a POST, and no redirect is followed (the
+credentials must not travel). An answer is read up to 16 MB and within one deadline for the whole request.
+"""
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import urllib3
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
+
+from listener.errors import Transient
+
+CONNECT_SECONDS = 5.0
+DEADLINE_SECONDS = 30.0
+LARGEST_ANSWER = 16 * 1024 * 1024
+
+
+class NotSent(Transient):
+    """The request did not leave: nothing was done at ShipStation."""
+
+
+class NoAnswer(Transient):
+    """The request may have arrived, and no usable answer came back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. Header names are in ShipStation's spelling."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    duration_ms: float
+
+    def json(self) -> Any:
+        """Return the decoded body. Raises NoAnswer when it is no JSON (maintenance pages are HTML)."""
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise NoAnswer(f"ShipStation answered {self.status} with something that is not JSON") from error
+
+
+class ShipStation:
+    """One account. Thread-safe, as urllib3's pool is."""
+
+    def __init__(self, base_url: str, key: str, secret: str) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._headers = {
+            **urllib3.make_headers(basic_auth=f"{key}:{secret}", accept_encoding=True, user_agent="listener"),
+            "Content-Type": "application/json",
+            "Accept": "application/json",
+        }
+        self._pool = urllib3.PoolManager(maxsize=3, retries=False)
+
+    def create_orders(self, body: bytes) -> Answer:
+        """POST /orders/createorders: `body` is a JSON array of at most 100 orders. Raises NotSent, NoAnswer."""
+        return self._request("POST", "/orders/createorders", body)
+
+    def find_orders(self, number: str) -> tuple[list[dict[str, Any]], Answer]:
+        """Return the orders under exactly this number, and the answer; the service's own search matches by prefix.
+
+        Raises NotSent or NoAnswer when that could not be found out: an error never reads as "not there".
+        Source: ShipStation API V1, "List Orders".
+        """
+        query = urlencode({"orderNumber": number, "pageSize": 500, "sortBy": "CreateDate"})
+        answer = self._request("GET", f"/orders?{query}", None)
+        if answer.status != 200:
+            raise NoAnswer(f"ShipStation answered {answer.status} to the look-up of order {number}")
+        page = answer.json()
+        if not isinstance(page, dict) or not isinstance(page.get("orders"), list) or page.get("pages", 1) > 1:
+            raise NoAnswer(f"ShipStation's answer to the look-up of order {number} is not a whole list of orders")
+        wanted = number.strip().upper()
+        orders = [order for order in page["orders"] if isinstance(order, dict)]
+        return [order for order in orders if str(order.get("orderNumber", "")).strip().upper() == wanted], answer
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._pool.clear()
+
+    def _request(self, method: str, path: str, body: bytes | None) -> Answer:
+        started = time.monotonic()
+        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=DEADLINE_SECONDS)
+        try:
+            response = self._pool.request(
+                method,
+                self._base_url + path,
+                body=body,
+                headers=self._headers,
+                timeout=timeout,
+                redirect=False,
+                preload_content=False,
+            )
+            content = _read(response, started + DEADLINE_SECONDS)
+        except (NewConnectionError, ConnectTimeoutError) as error:
+            raise NotSent(f"ShipStation cannot be reached: {_reason(error)}") from error
+        except (HTTPError, OSError) as error:
+            raise NoAnswer(f"ShipStation did not answer: {_reason(error)}") from error
+        headers = {name.title(): value for name, value in response.headers.items()}
+        return Answer(response.status, headers, content, (time.monotonic() - started) * 1000)
+
+
+def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+    parts, size = [], 0
+    for part in response.stream(64 * 1024):
+        parts.append(part)
+        size += len(part)
+        if size > LARGEST_ANSWER or time.monotonic() > deadline:
+            response.close()
+            raise NoAnswer("ShipStation's answer was too long, or too slow, to be read whole")
+    response.release_conn()
+    return b"".join(parts)
+
+
+def _reason(error: Exception) -> str:
+    return str(error).rsplit(": ", 1)[-1] or type(error).__name__

@@ -1,0 +1,45 @@
+"""ShipStation's own window: how many requests it still takes, and until when to wait. Pure; `now` is monotonic seconds.
+
+The limit holds per API key, in fixed windows of a minute, and others may share the key; so what the last answer's
+headers said is believed rather than counted. Until the first answer 40 a minute are assumed.
+Source: ShipStation API V1, "API Requirements" (rate limits; X-Rate-Limit-Reset is seconds left, not a time).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import inf
+
+WINDOW_SECONDS = 60.0
+ASSUMED_LIMIT = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Requests that may still be made before `reset_at`."""
+
+    remaining: int = ASSUMED_LIMIT
+    reset_at: float = inf
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until a request may be made; 0 when one may be made now."""
+        return 0.0 if self.remaining > 0 else max(0.0, self.reset_at - now)
+
+    def after_request(self, now: float) -> "Window":
+        """Count a request that is about to leave."""
+        if now >= self.reset_at:
+            return Window(ASSUMED_LIMIT - 1, now + WINDOW_SECONDS)
+        return Window(self.remaining - 1, min(self.reset_at, now + WINDOW_SECONDS))
+
+    def after_answer(self, headers: Mapping[str, str], now: float) -> "Window":
+        """Believe the headers of an answer; without them, keep counting."""
+        remaining, reset = headers.get("X-Rate-Limit-Remaining", ""), headers.get("X-Rate-Limit-Reset", "")
+        if not (remaining.strip().isdecimal() and reset.strip().isdecimal()):
+            return self
+        return Window(int(remaining), now + int(reset))
+
+    def after_throttling(self, headers: Mapping[str, str], now: float) -> "Window":
+        """Return the closed window after «Too Many Requests»: for as long as the headers say, else a minute."""
+        for name in ("X-Rate-Limit-Reset", "Retry-After"):
+            if (seconds := headers.get(name, "").strip()).isdecimal():
+                return Window(0, now + max(1, int(seconds)))
+        return Window(0, now + WINDOW_SECONDS)

@@ -1,0 +1,1 @@
+"""Where order files come from, and what is in them. A source is never written to."""

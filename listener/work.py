@@ -1,0 +1,183 @@
+"""The work session: the one connection that leads, keeps writers silent, checks, claims and records.
+
+One session for all of it, so that losing it loses all of it together: no claim can be made by a session that no longer
+leads. Each job is one bounded piece of work in the upload's thread, and ends in exactly one event.
+"""
+
+import logging
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import assert_never
+
+import psycopg
+
+from listener import bell, leader, retry
+from listener.database import Connection, connect_session, is_lost
+from listener.errors import Transient
+from listener.events import UPLOAD, Asked, Beaten, Done, Event, Failed, Job, Led, RunUpload, SessionLost, Source
+from listener.flags import Flags
+from listener.metrics import Metrics
+from listener.store import ledger
+from listener.store.progress import BeatRow, beat
+from listener.workflows.upload_orders import UploadOrders
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a job ended, and what its beat saw, if it was one."""
+
+    event: Event
+    beat: BeatRow | None = None
+
+
+class WorkSession:
+    """Runs the upload's jobs, one at a time, on a session that it opens when it must lead."""
+
+    def __init__(self, url: str, name: str, upload: UploadOrders, metrics: Metrics) -> None:
+        self._url = url
+        self._name = name
+        self._upload = upload
+        self._metrics = metrics
+        self._connection: Connection | None = None
+        self._epoch = 0
+        self._by_lease = False
+        self._silent = False
+        self._seen_due = 0
+        self._failed_tries = 0
+        self._last_fault = ""
+
+    def run(self, action: RunUpload, flags: Flags) -> Ended:
+        """Run one job. Never raises: whatever goes wrong is the event."""
+        try:
+            ended = self._run(action, flags)
+        except (Transient, psycopg.Error) as error:
+            return Ended(self._gone_wrong(action, error))
+        except Exception as error:
+            logger.exception("Upload error: %s", error, extra={"event": "bug"})
+            return Ended(self._gone_wrong(action, error))
+        self._failed_tries, self._last_fault = 0, ""
+        return ended
+
+    def close(self) -> None:
+        """Step down, so that a standby takes over at once, and close the session."""
+        connection, self._connection = self._connection, None
+        if connection is None or connection.closed:
+            return
+        try:
+            if self._epoch:
+                leader.step_down(connection, self._epoch)
+        except psycopg.Error as error:
+            logger.info("The work session was gone before it could step down: %s", error, extra={"event": "step_down"})
+        connection.close()
+
+    def _run(self, action: RunUpload, flags: Flags) -> Ended:
+        if action.job is Job.LEAD:
+            return Ended(Led(self._lead(flags, by_lease=not action.silence)))
+        connection = self._standing()
+        match action.job:
+            case Job.PASS:
+                return Ended(self._pass(connection, action, flags))
+            case Job.SETTLE:
+                return Ended(self._settle(connection))
+            case Job.ASK:
+                return Ended(bell.ask(connection, action.x or 0, self._upload.locked, patient=action.patient))
+            case Job.BEAT:
+                return self._beat(connection, action)
+            case Job.SILENCE:
+                self._be_silent(connection, wanted=action.silence)
+            case Job.PING:
+                connection.execute("select 1")
+            case _ as never:
+                assert_never(never)
+        return Ended(Done())
+
+    def _standing(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            raise Transient("the work session is closed")
+        return self._connection
+
+    def _lead(self, flags: Flags, *, by_lease: bool) -> bool:
+        if self._connection is None or self._connection.closed:
+            self._connection = connect_session(self._url, self._name, holds_locks=True)
+            self._silent, self._epoch = False, 0
+            leader.end_former_sessions(self._connection, self._name)
+        epoch = leader.lead(self._connection, self._name, by_lease=by_lease)
+        if epoch is None:
+            return False
+        self._epoch, self._by_lease = epoch, by_lease
+        self._upload.record_unrecorded(self._connection, flags)
+        doubtful = ledger.doubt_what_others_sent(self._connection, epoch)
+        logger.info("Leading (epoch %d, %d orders in doubt)", epoch, doubtful, extra={"event": "leading"})
+        return True
+
+    def _be_silent(self, connection: Connection, *, wanted: bool) -> None:
+        """Take or give back the silence lock. Refused: work on without; the next step tries again."""
+        if wanted and not self._silent:
+            self._silent = bell.hold_silence(connection)
+        elif self._silent and not wanted:
+            self._silent = False
+            bell.release_silence(connection)
+
+    def _pass(self, connection: Connection, action: RunUpload, flags: Flags) -> Event:
+        self._be_silent(connection, wanted=action.silence)
+        if not self._upload.continuing:
+            self._metrics.wake(action.source.value)
+            self._metrics.set_workflow(UPLOAD, last_run_at=datetime.now(UTC))
+        if action.check:
+            due: int | None = self._upload.check(connection, action.source)
+        else:
+            due = self._seen_due if flags.fast_polling_enabled else None
+        return self._upload.run(connection, self._epoch, flags, due)
+
+    def _settle(self, connection: Connection) -> Event:
+        self._be_silent(connection, wanted=False)
+        x = bell.mark(connection)
+        return bell.ask(connection, x, self._upload.locked, patient=False) if x is not None else Asked(None)
+
+    def _beat(self, connection: Connection, action: RunUpload) -> Ended:
+        started = time.monotonic()
+        if self._by_lease and not leader.renew_lease(connection, self._epoch):
+            raise leader.LeadLost("the lease has run out: another listener may lead")
+        seen = beat(connection)
+        if seen.epoch != self._epoch:
+            raise leader.LeadLost("another listener leads now: this one stands by")
+        if action.check:
+            self._note_beat(seen, (time.monotonic() - started) * 1000)
+        return Ended(Beaten(seen.due > 0, fresh=seen.fresh > 0, muted=seen.muted_by is not None), seen)
+
+    def _note_beat(self, seen: BeatRow, duration_ms: float) -> None:
+        self._metrics.check(
+            "upload",
+            exists=seen.due > 0,
+            count=seen.due,
+            duration_ms=duration_ms,
+            action="process" if seen.due else "skip",
+            source=Source.HEARTBEAT.value,
+        )
+        self._seen_due = seen.due
+        self._upload.note_count(seen.due)
+
+    def _gone_wrong(self, action: RunUpload, error: Exception) -> Event:
+        """Tell a lost session from a failed step; log each state once."""
+        lost = self._connection is None or isinstance(error, leader.LeadLost) or is_lost(self._connection, error)
+        if not lost and action.job is not Job.LEAD:
+            self._metrics.error("upload")
+            fault = str(error).strip().split("\n", 1)[0]
+            logger.warning("Upload error: %s", fault, extra={"event": "upload_error"})
+            return Failed(UPLOAD, getattr(error, "retry_after", None))
+        self._drop()
+        self._failed_tries += 1
+        fault = str(error).strip().split("\n", 1)[0]
+        if fault != self._last_fault:
+            logger.warning("The work session was lost: %s", fault, extra={"event": "session_lost"})
+            self._last_fault = fault
+        return SessionLost(retry.seconds_before(retry.RECONNECT, self._failed_tries))
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        self._silent, self._epoch = False, 0
+        if connection is not None:
+            connection.close()

@@ -1,0 +1,61 @@
+"""Admission: whether a claimed order is sent, waits for its parts, or is set aside, and in which words. Pure."""
+
+import re
+from collections.abc import Mapping
+
+from listener.flags import Flags
+from listener.orders import Order, shipstation_key
+from listener.shipstation.payload import problem
+from listener.store.inbox import ClaimedRow
+from listener.store.ledger import Candidate, Verdict
+
+LOOKS_AT = (0.05, 0.2, 0.5, 1.0, 2.0)
+"""When to look again, in seconds since an order was first seen without all its parts.
+
+A shop that commits the header and then the lines, each on its own, loses the race against us every time.
+"""
+
+FINAL_STATES = ("accepted", "adopted", "excluded")
+
+
+def candidate_of(row: ClaimedRow) -> Candidate:
+    """Return the ledger's view of a claimed row."""
+    return Candidate(row.order_key, row.id, row.order_number, shipstation_key(row.order_number))
+
+
+def is_settled(row: ClaimedRow) -> bool:
+    """The ledger knows the outcome and the row does not show it: it is written again, and nothing is sent."""
+    return row.ledger_state in FINAL_STATES or (row.ledger_state == "rejected" and not row.row_written)
+
+
+def is_double(row: ClaimedRow) -> bool:
+    """Another row of the inbox has this number, but for case or blanks."""
+    return row.ledger_state is not None and row.other_row_exists
+
+
+def admit(row: ClaimedRow, order: Order, flags: Flags, shipped: Mapping[str, str]) -> Verdict | None:
+    """Return why this order is not sent now, or None: send it."""
+    candidate = candidate_of(row)
+    if len(row.order_number) > 50:
+        reason = problem(order) or "the order number is longer than 50 characters"
+        return Verdict(candidate, "rejected", reason, "failed")
+    if row.order_key in shipped:
+        return Verdict(candidate, "adopted", None, "shipped", shipped[row.order_key] or None)
+    if re.search(flags.manual_order_pattern, row.order_key):
+        return Verdict(candidate, "excluded", "the number is that of a manual order", "synced_manual")
+    if row.age_days > flags.max_order_age_days:
+        reason = f"held back: {row.age_days} days old, max_order_age_days is {flags.max_order_age_days}"
+        return Verdict(candidate, "held_back", reason)
+    return _wait_for_parts(row, order, candidate)
+
+
+def _wait_for_parts(row: ClaimedRow, order: Order, candidate: Candidate) -> Verdict | None:
+    missing = problem(order)
+    pieces = sum(item.quantity for item in order.items)
+    if missing is None and pieces >= row.total_items:
+        return None
+    if row.looks < len(LOOKS_AT):
+        wait = max(0.01, LOOKS_AT[row.looks] - row.seen_seconds)
+        reason = missing or f"{pieces} of {row.total_items} pieces are there"
+        return Verdict(candidate, "waiting", reason, wait_seconds=wait, looks=row.looks + 1)
+    return Verdict(candidate, "rejected", missing, "failed") if missing else None

@@ -1,0 +1,41 @@
+"""The import's thread: runs a step, turns whatever goes wrong into an event, closes a connection that rests."""
+
+import logging
+import time
+
+import psycopg
+
+from listener.errors import Transient
+from listener.events import IMPORT, Event, Failed, Imported, RunImport
+from listener.metrics import Metrics
+from listener.workflows.import_xml import ImportXml
+
+logger = logging.getLogger(__name__)
+
+
+class ImportRunner:
+    """Runs the import's steps, one at a time."""
+
+    def __init__(self, workflow: ImportXml, metrics: Metrics) -> None:
+        self._workflow = workflow
+        self._metrics = metrics
+
+    def run(self, action: RunImport) -> Event:
+        """Run one step. Never raises."""
+        now = time.monotonic()
+        try:
+            report = self._workflow.step(action.source.value, now)
+        except (Transient, psycopg.Error) as error:
+            fault = str(error).strip().split("\n", 1)[0]
+            logger.warning("Import error: %s", fault, extra={"event": "import_error"})
+        except Exception as error:
+            logger.exception("Import error: %s", error, extra={"event": "bug"})
+        else:
+            self._workflow.close_if_idle(now)
+            return Imported(report)
+        self._metrics.error(IMPORT)
+        return Failed(IMPORT)
+
+    def close(self) -> None:
+        """Close the connection, if one is open."""
+        self._workflow.close()
