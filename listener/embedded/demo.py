@@ -1,0 +1,200 @@
+"""The demo: the real `listener run` on a Postgres and a ShipStation of its own, with orders that nobody placed.
+
+What it prints was measured in this run: commit times are the database's (track_commit_timestamp), arrival times the
+simulator's, both on this machine's clock.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+
+from listener.embedded.orders_xml import orders_xml
+from listener.embedded.postgres import EmbeddedPostgres
+from listener.embedded.shipstation import ShipStationSimulator
+from listener.errors import Fatal
+from listener.install import install, rollback
+
+Say = Callable[[str], None]
+
+ARRIVE_WITHIN_SECONDS = 60.0
+IMPORT_EVERY_SECONDS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """Where the demo plays."""
+
+    url: str
+    database: psycopg.Connection[tuple[object, ...]]
+    shipstation: ShipStationSimulator
+    folder: Path
+    say: Say
+
+
+def run_demo(count: int, *, stay: bool, port: int, say: Say) -> bool:
+    """Play the demo with `count` orders; return whether each arrived exactly once. Raises Fatal."""
+    began = time.monotonic()
+
+    def tell(text: str) -> None:
+        say(f"{time.monotonic() - began:7.2f} s  {text}")
+
+    with _stage(tell) as scene, _listener(scene, port):
+        _wait_for(scene, "select 1 from listener.leader where epoch > 0", "the listener to lead")
+        tell("listener leads, and sleeps until something rings")
+        before = max(1, count - 1)
+        _bring_in(scene, before)
+        _change_a_flag(scene)
+        if count > before:
+            _roll_back_the_bell(scene, count)
+        exact = _report(scene, count)
+        if stay:
+            say(f"\nStill running. Status: http://127.0.0.1:{port}/status.json   ShipStation: {scene.shipstation.url}")
+            say(f"DATABASE_URL={scene.url}\nFolder for *.xml: {scene.folder}\nCtrl-C ends it.")
+            _wait_for_ctrl_c()
+    return exact
+
+
+@contextmanager
+def _stage(tell: Say) -> Iterator[Scene]:
+    """Set up database, ShipStation and folder."""
+    with (
+        tempfile.TemporaryDirectory(prefix="listener-demo-") as folder,
+        EmbeddedPostgres(settings={"track_commit_timestamp": "on"}) as postgres,
+        ShipStationSimulator() as shipstation,
+    ):
+        tell(f"Postgres and a ShipStation simulator run on 127.0.0.1 (ports {postgres.port} and {shipstation.port})")
+        url = postgres.url("shop")
+        with psycopg.connect(postgres.url(), autocommit=True) as connection:
+            connection.execute("create database shop")
+        install(url, base_tables=True)
+        with psycopg.connect(url, autocommit=True) as database:
+            set_flag(database, "fast_polling_interval", str(IMPORT_EVERY_SECONDS))
+            tell("tables and triggers are installed; the demo looks at its folder each second, not each 15")
+            yield Scene(url, database, shipstation, Path(folder), tell)
+
+
+def set_flag(database: psycopg.Connection[tuple[object, ...]], name: str, value: str) -> None:
+    """Set a flag the way an operator does: with an UPDATE."""
+    database.execute(
+        "update configuration_params set value = %s where category = 'Polling' and parameter_name = %s and sku is null",
+        [value, name],
+    )
+
+
+@contextmanager
+def _listener(scene: Scene, port: int) -> Iterator[None]:
+    """Run `listener run` beside us, with its log in the demo's folder."""
+    environment = {
+        **os.environ,
+        "DATABASE_URL": scene.url,
+        "LISTEN_DATABASE_URL": scene.url,
+        "SHIPSTATION_BASE_URL": scene.shipstation.url,
+        "SHIPSTATION_API_KEY": scene.shipstation.api_key,
+        "SHIPSTATION_API_SECRET": scene.shipstation.api_secret,
+        "ORDER_SOURCE": str(scene.folder),
+        "STATUS_ADDRESS": f"127.0.0.1:{port}",
+        "LOG_LEVEL": "INFO",
+        "LOG_FORMAT": "text",
+    }
+    log = scene.folder / "listener.log"
+    with log.open("wb") as stderr:
+        command = [sys.executable, "-m", "listener.cli", "run"]
+        process = subprocess.Popen(command, env=environment, stderr=stderr, start_new_session=True)  # noqa: S603
+        try:
+            yield
+        except Fatal as fault:
+            raise Fatal(f"{fault}; the listener said:\n{log.read_text()[-3000:]}") from fault
+        finally:
+            process.send_signal(signal.SIGTERM)
+            code = process.wait(timeout=20)
+            scene.say(f"listener stopped with exit code {code}")
+
+
+def _bring_in(scene: Scene, count: int) -> None:
+    """Put orders.xml into the folder and wait until its orders are at ShipStation."""
+    (scene.folder / "orders.xml").write_bytes(orders_xml(count, datetime.now(UTC).date()))
+    scene.say(f"orders.xml with {count} orders lies in the folder; a file counts when it has stood still for a second")
+    if not scene.shipstation.wait_for_orders(count, ARRIVE_WITHIN_SECONDS):
+        raise Fatal(f"only {scene.shipstation.order_count} of {count} orders have arrived")
+    scene.say(f"{count} orders are at ShipStation")
+
+
+def _change_a_flag(scene: Scene) -> None:
+    scene.database.execute("begin")
+    set_flag(scene.database, "sync_interval", "180")
+    row = scene.database.execute("select pg_current_xact_id()::text").fetchone()
+    scene.database.execute("commit")
+    in_force = f"""
+        select extract(epoch from in_force_at - pg_xact_commit_timestamp('{row[0] if row else 0}'::xid)) * 1000
+        from listener.config_log where parameter_name = 'sync_interval' and new_value = '180'"""
+    milliseconds = _wait_for(scene, in_force, "the flag to be in force")
+    scene.say(f"sync_interval 120 -> 180 by UPDATE: in force {float(str(milliseconds)):.1f} ms after its commit")
+
+
+def _roll_back_the_bell(scene: Scene, count: int) -> None:
+    """Take the triggers away under the running listener; the last order goes with the heartbeat."""
+    rollback(scene.url, "notify")
+    scene.say("rollback/notify.sql: the triggers are gone, the heartbeat goes on")
+    _bring_in(scene, count)
+
+
+def _report(scene: Scene, count: int) -> bool:
+    """Wait for the rows, compare them with ShipStation's orders, and print the latencies."""
+    _wait_for(
+        scene, f"select 1 where (select count(*) from orders_inbox where status = 'uploaded') = {count}", "the rows"
+    )
+    there = Counter(order["orderNumber"] for order in scene.shipstation.orders)
+    here = {str(number) for (number,) in scene.database.execute("select order_number from orders_inbox")}
+    exact = set(there) == here and all(times == 1 for times in there.values()) and len(here) == count
+    scene.say(f"{count} orders in the file, {sum(there.values())} at ShipStation, {'each once' if exact else 'WRONG'}")
+    latencies = sorted(_commit_to_request_ms(scene))
+    p50, p99 = latencies[len(latencies) // 2], latencies[min(len(latencies) - 1, int(len(latencies) * 0.99))]
+    scene.say(f"commit to request, by bell: p50 {p50:.1f} ms, p99 {p99:.1f} ms ({len(latencies)} orders)")
+    return exact
+
+
+def _commit_to_request_ms(scene: Scene) -> list[float]:
+    """Return, for each order of the first file, the time from the commit of its import to the request it left in."""
+    row = scene.database.execute(
+        "select extract(epoch from pg_xact_commit_timestamp(xmin))::float8 from listener.imports order by id limit 1"
+    ).fetchone()
+    committed = float(str(row[0])) if row else 0.0
+    numbers = {
+        str(n)
+        for (n,) in scene.database.execute(
+            "select order_key from listener.imported_orders where import_id = (select min(id) from listener.imports)"
+        )
+    }
+    return [
+        (request.received_at - committed) * 1000
+        for request in scene.shipstation.requests
+        if request.path == "/orders/createorders" and isinstance(request.body, list)
+        for order in request.body
+        if order["orderNumber"].upper() in numbers
+    ]
+
+
+def _wait_for(scene: Scene, query: str, what: str) -> object:
+    """Ask until the query returns a row; return its first value. Raises Fatal after a minute."""
+    end = time.monotonic() + ARRIVE_WITHIN_SECONDS
+    while time.monotonic() < end:
+        if row := scene.database.execute(query.encode()).fetchone():
+            return row[0]
+        time.sleep(0.02)
+    raise Fatal(f"waited {ARRIVE_WITHIN_SECONDS:.0f} s for {what}")
+
+
+def _wait_for_ctrl_c() -> None:
+    """Wait for SIGINT or SIGTERM."""
+    signal.sigwait({signal.SIGINT, signal.SIGTERM})
