@@ -65,7 +65,9 @@ class Daemon:
         self._selector = selectors.DefaultSelector()
         self._signals = Signals(self._selector)
         self._ears = Ears(self._selector)
-        self._workers = {role: Worker(f"listener-{role}") for role in ("connect", "upload", "import")}
+        self._workers = {"connect": Worker("listener-connect"), "upload": Worker("listener-upload")}
+        if self._import:
+            self._workers["import"] = Worker("listener-import", on_idle=self._import.close)
         self._finished: deque[Callable[[], list[Event]]] = deque()
         self._state = State(imports=Import(available=self._import is not None))
         self._listened_before = False
@@ -191,7 +193,7 @@ class Daemon:
     def _close(self) -> None:
         """Step down first, so that a standby need not wait; then let go of the rest."""
         self._stopping.set()
-        self._work.close()
+        self._work.close(busy=self._state.upload.job is not None)
         self._ears.close()
         for worker in self._workers.values():
             worker.stop(timeout=0.5)

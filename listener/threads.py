@@ -6,17 +6,30 @@ a request that hangs cannot keep a stopping listener alive.
 
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 T = TypeVar("T")
 
+IDLE_AFTER_SECONDS = 30.0
+
+
+def nothing_to_close() -> None:
+    """The default of `on_idle`."""
+
 
 class Worker:
-    """A daemon thread that runs what it is given, in order."""
+    """A daemon thread that runs what it is given, in order; after 30 s without work it runs `on_idle`, once."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(
+        self,
+        name: str,
+        on_idle: Callable[[], None] = nothing_to_close,
+        idle_after: float = IDLE_AFTER_SECONDS,
+    ) -> None:
         self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._on_idle = on_idle
+        self._idle_after = idle_after
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -30,5 +43,14 @@ class Worker:
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        while (piece := self._queue.get()) is not None:
+        piece = self._queue.get()
+        while piece is not None:
             piece()
+            piece = self._next()
+
+    def _next(self) -> Callable[[], None] | None:
+        try:
+            return self._queue.get(timeout=self._idle_after)
+        except Empty:
+            self._on_idle()
+            return self._queue.get()

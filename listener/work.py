@@ -61,13 +61,16 @@ class WorkSession:
         self._failed_tries, self._last_fault = 0, ""
         return ended
 
-    def close(self) -> None:
-        """Step down, so that a standby takes over at once, and close the session."""
+    def close(self, *, busy: bool) -> None:
+        """Step down, so that a standby takes over at once, and close the session.
+
+        busy: a job is under way, and the thread that runs it has the session: its end must do, and tells the server.
+        """
         connection, self._connection = self._connection, None
         if connection is None or connection.closed:
             return
         try:
-            if self._epoch:
+            if self._epoch and not busy:
                 leader.step_down(connection, self._epoch)
         except psycopg.Error as error:
             logger.info("The work session was gone before it could step down: %s", error, extra={"event": "step_down"})

@@ -23,7 +23,7 @@ UNSHOWABLE = "its name has characters that cannot be shown; rename it"
 
 
 class Changed(Transient):
-    """The file was written to while it was being read."""
+    """The file was written to, or taken away, since it was listed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Folder:
     def read(self, file: SourceFile) -> bytes:
         """Return the bytes of the listed revision.
 
-        Raises: Rejected when it is larger than 200 MB, Changed when it is no longer that revision, Transient.
+        Raises: Rejected when it is larger than 200 MB; Changed when there is no longer that revision to be had.
         """
         if file.size > LARGEST_FILE:
             raise Rejected(f"the file has {file.size // 2**20} MB; at most {LARGEST_FILE // 2**20} MB are read")
@@ -94,8 +94,10 @@ class Folder:
             with (self._path / file.name).open("rb") as opened:
                 data = opened.read(file.size + 1)
         except OSError as error:
-            raise Transient(f"{file.name} in {self._path} cannot be read: {_reason(error)}") from error
+            self._seen.pop(file.name, None)  # what we knew of it holds no longer: it does not stand before the others
+            raise Changed(f"{file.name} in {self._path} cannot be read: {_reason(error)}") from error
         if hashlib.sha256(data).hexdigest() != file.revision:
+            self._seen.pop(file.name, None)
             raise Changed(f"{file.name} was changed while it was read")
         return data
 

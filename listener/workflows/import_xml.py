@@ -24,8 +24,6 @@ from listener.workflows.report import StepReport
 
 logger = logging.getLogger(__name__)
 
-CLOSE_AFTER_IDLE_SECONDS = 30.0
-
 
 class ImportXml:
     """The workflow `xml-import`, for one thread. `connect` opens its connection when there is something to say."""
@@ -35,13 +33,11 @@ class ImportXml:
         self._source = source
         self._metrics = metrics
         self._connection: Connection | None = None
-        self._used_at = 0.0
         self._known: set[tuple[str, str]] | None = None
         self._unreadable: tuple[tuple[str, str], ...] = ()
 
-    def step(self, source_of_wake: str, now: float) -> StepReport:
+    def step(self, source_of_wake: str) -> StepReport:
         """Look at the source, and import the first new file. Raises Transient; what was not committed is done again."""
-        self._used_at = now
         try:
             listing, new = self._check(source_of_wake)
             self._name_unreadable(listing)
@@ -53,11 +49,6 @@ class ImportXml:
         return StepReport(
             done=len(new[:1]), more=len(new) > 1, retry_after=SETTLED_AFTER_SECONDS if unsettled else None
         )
-
-    def close_if_idle(self, now: float) -> None:
-        """Close the connection when no step has needed it for 30 s. Not while a step is under way."""
-        if now - self._used_at >= CLOSE_AFTER_IDLE_SECONDS:
-            self.close()
 
     def close(self) -> None:
         """Close the connection, if there is one; the next step opens another."""

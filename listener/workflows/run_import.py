@@ -1,7 +1,6 @@
-"""The import's thread: runs a step, turns whatever goes wrong into an event, closes a connection that rests."""
+"""The import's thread: runs a step, and turns whatever goes wrong into an event."""
 
 import logging
-import time
 
 import psycopg
 
@@ -22,16 +21,14 @@ class ImportRunner:
 
     def run(self, action: RunImport) -> Event:
         """Run one step. Never raises."""
-        now = time.monotonic()
         try:
-            report = self._workflow.step(action.source.value, now)
+            report = self._workflow.step(action.source.value)
         except (Transient, psycopg.Error) as error:
             fault = str(error).strip().split("\n", 1)[0]
             logger.warning("Import error: %s", fault, extra={"event": "import_error"})
         except Exception as error:
             logger.exception("Import error: %s", error, extra={"event": "bug"})
         else:
-            self._workflow.close_if_idle(now)
             return Imported(report)
         self._metrics.error(IMPORT)
         return Failed(IMPORT)

@@ -133,9 +133,31 @@ def test_a_file_that_is_gone_may_come_back(folder: Folder, clock: Clock, tmp_pat
     path.write_bytes(b"<orders/>")
     (file,) = settled(folder, clock)
     path.unlink()
-    with pytest.raises(Transient, match="No such file"):
+    with pytest.raises(Changed, match="No such file"):
         folder.read(file)
     assert folder.listing().files == ()
+    path.write_bytes(b"<orders/>")
+    assert settled(folder, clock) == (file,)
+
+
+def test_a_file_that_could_not_be_read_does_not_stand_before_the_others(
+    folder: Folder, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.xml", "b.xml"):
+        (tmp_path / name).write_bytes(b"<orders/>")
+    first, _ = settled(folder, clock)
+    open_file = Path.open
+
+    def open_broken_disk(path: Path, *mode: str) -> object:
+        if path.name == "a.xml":
+            raise OSError(5, "Input/output error")
+        return open_file(path, *mode)
+
+    monkeypatch.setattr(Path, "open", open_broken_disk)
+    with pytest.raises(Changed, match="Input/output error"):
+        folder.read(first)
+    assert names(settled(folder, clock)) == ["b.xml"]
+    assert folder.listing().unreadable == (("a.xml", "Input/output error"),)
 
 
 def test_a_file_that_is_too_large_is_listed_and_never_read(

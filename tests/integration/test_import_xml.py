@@ -44,7 +44,7 @@ class Shop:
         (self.path / name).write_bytes((SAMPLES / name).read_bytes() if content is None else content)
 
     def step(self, wake: str = "heartbeat") -> StepReport:
-        return self.workflow.step(wake, self.now)
+        return self.workflow.step(wake)
 
     def settle_and_step(self) -> StepReport:
         """Take a step after everything in the folder has stood still."""
@@ -443,7 +443,7 @@ def test_a_file_that_another_process_imports_at_once_goes_in_once(shop: Shop) ->
     shop.put("orders.xml")
     workflows = [shop.workflow, shop.another()]
     for workflow in workflows:
-        workflow.step("heartbeat", shop.now)
+        workflow.step("heartbeat")
     shop.now += 1
     ready = threading.Barrier(2)
     errors: list[Exception] = []
@@ -451,7 +451,7 @@ def test_a_file_that_another_process_imports_at_once_goes_in_once(shop: Shop) ->
     def step(workflow: ImportXml) -> None:
         ready.wait()
         try:
-            workflow.step("heartbeat", shop.now)
+            workflow.step("heartbeat")
         except Transient as error:
             errors.append(error)
 
@@ -524,12 +524,11 @@ def test_a_restart_imports_nothing_that_is_unchanged(shop: Shop, caplog: pytest.
     assert said(caplog) == []
 
 
-def test_a_connection_is_opened_on_demand_and_closed_after_thirty_idle_seconds(shop: Shop) -> None:
+def test_a_connection_is_opened_on_demand_and_closed_when_told(shop: Shop) -> None:
     assert shop.connections == []
     shop.step()
-    shop.workflow.close_if_idle(shop.now + 29.9)
     assert [connection.closed for connection in shop.connections] == [False]
-    shop.workflow.close_if_idle(shop.now + 30)
+    shop.workflow.close()
     assert [connection.closed for connection in shop.connections] == [True]
     shop.step()
     assert [connection.closed for connection in shop.connections] == [True, False]
