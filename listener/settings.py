@@ -85,6 +85,14 @@ def read_database_url(env: Mapping[str, str]) -> str:
     return url
 
 
+def read_direct_url(env: Mapping[str, str]) -> str:
+    """Return LISTEN_DATABASE_URL, else DATABASE_URL: the SQL files set their session up, which a pooler would leak."""
+    read = _Environment(env)
+    url = read.secret("LISTEN_DATABASE_URL", _database_url) or read.secret("DATABASE_URL", _database_url, required=True)
+    read.raise_faults()
+    return url
+
+
 def database_secrets(url: str) -> list[str]:
     """Return the passwords of a URL or conninfo string, decoded and as they stand in it."""
     parts = conninfo_to_dict(url)

@@ -9,7 +9,7 @@ import click
 
 from listener import install as files
 from listener.errors import Fatal
-from listener.settings import read_database_url
+from listener.settings import read_direct_url
 from listener.verify import Check, Verdict
 from listener.verify import verify as check_everything
 
@@ -38,7 +38,7 @@ def install(base_tables: bool, only_print: bool) -> None:
     if only_print:
         click.echo(files.script(files.install_files(base_tables=base_tables)), nl=False)
         return
-    _report(files.install(read_database_url(os.environ), base_tables=base_tables, tell=_tell))
+    _report(files.install(read_direct_url(os.environ), base_tables=base_tables, tell=_tell))
     click.echo("installed; `listener verify` looks at all of it")
 
 
@@ -53,7 +53,7 @@ def uninstall(only_print: bool) -> None:
     if only_print:
         click.echo(files.script(files.UNINSTALL), nl=False)
         return
-    _report(files.uninstall(read_database_url(os.environ), tell=_tell))
+    _report(files.uninstall(read_direct_url(os.environ), tell=_tell))
     click.echo("uninstalled; the shop's tables are as they were")
 
 
@@ -71,7 +71,7 @@ def rollback(what: str, only_print: bool) -> None:
     if only_print:
         click.echo(files.script((files.ROLLBACKS[what],)), nl=False)
         return
-    _report(files.rollback(read_database_url(os.environ), what, tell=_tell))
+    _report(files.rollback(read_direct_url(os.environ), what, tell=_tell))
 
 
 @click.command()
@@ -91,7 +91,7 @@ def verify(context: click.Context, as_json: bool) -> None:
 def _ask() -> Verdict:
     """Ask the database; not getting an answer is an answer too."""
     try:
-        return check_everything(read_database_url(os.environ))
+        return check_everything(read_direct_url(os.environ))
     except Fatal as fault:
         return Verdict((Check("the database answers", False, str(fault)),), {})
 

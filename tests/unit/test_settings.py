@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from listener.errors import Fatal
-from listener.settings import Settings, read_database_url, read_settings
+from listener.settings import Settings, read_database_url, read_direct_url, read_settings
 
 PASSWORD = "hunter2-hunter2"  # noqa: S105 - invented
 ENV = {
@@ -225,3 +225,11 @@ def test_a_secret_of_three_characters_is_not_masked_since_every_line_may_hold_it
 def test_a_password_with_a_bracket_which_python_takes_for_a_bad_url_is_still_masked() -> None:
     url = "postgresql://shop:p[ssword@db.example.com/shop"
     assert "p[ssword" in read(DATABASE_URL=url).secrets()
+
+
+def test_the_sql_files_go_to_the_direct_host_when_there_is_one() -> None:
+    pooled, direct = "postgresql://pool.example.com/shop", "postgresql://direct.example.com/shop"
+    assert read_direct_url({"DATABASE_URL": pooled, "LISTEN_DATABASE_URL": direct}) == direct
+    assert read_direct_url({"DATABASE_URL": pooled}) == pooled
+    with pytest.raises(Fatal, match="DATABASE_URL"):
+        read_direct_url({})
