@@ -15,16 +15,16 @@ import platform
 import re
 import statistics
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from stage import Connection, running_listener, set_flag, shop
 
 from listener.embedded.postgres import EmbeddedPostgres, find_binaries
-from listener.embedded.shipstation import ShipStationSimulator
 from listener.install import install, rollback
 
 TRANSACTION = """
@@ -47,13 +47,15 @@ checkpoint
 """
 
 
+@dataclass(frozen=True)
 class Bench:
-    """One server, and pgbench against it."""
+    """One server, an operator's connection to it, and pgbench's script."""
 
-    def __init__(self, postgres: EmbeddedPostgres, options: argparse.Namespace, script: Path) -> None:
-        self.postgres, self.options, self.script = postgres, options, script
-        self.url = postgres.url("shop")
-        self.admin = psycopg.connect(self.url, autocommit=True)
+    postgres: EmbeddedPostgres
+    url: str
+    admin: Connection
+    options: argparse.Namespace
+    script: Path
 
     def commits_per_second(self) -> float:
         """Run pgbench once."""
@@ -67,10 +69,6 @@ class Bench:
         if match is None:
             raise SystemExit(f"pgbench said no tps:\n{done.stdout}{done.stderr}")
         return float(match.group(1))
-
-    def set_flag(self, name: str, value: str) -> None:
-        query = "update configuration_params set value = %s where category = 'Polling' and parameter_name = %s"
-        self.admin.execute(query, [value, name])
 
 
 @contextmanager
@@ -93,33 +91,10 @@ def plain_notify(bench: Bench) -> Iterator[None]:
 def with_listener(bench: Bench, calls_per_hour: int) -> Iterator[None]:
     """Ours, with a listener that may make so many calls."""
     install(bench.url)
-    bench.set_flag("api_calls_per_hour", str(calls_per_hour))
+    set_flag(bench.admin, "api_calls_per_hour", str(calls_per_hour))
     bench.admin.execute("update listener.budget set tokens = %s, refilled_at = clock_timestamp()", [calls_per_hour - 1])
-    with ShipStationSimulator() as shipstation, tempfile.TemporaryFile() as log:
-        shipstation.limit_per_minute = None
-        environment = {
-            **os.environ,
-            "DATABASE_URL": bench.url,
-            "SHIPSTATION_BASE_URL": shipstation.url,
-            "SHIPSTATION_API_KEY": shipstation.api_key,
-            "SHIPSTATION_API_SECRET": shipstation.api_secret,
-            "STATUS_ADDRESS": "off",
-            "LOG_LEVEL": "WARNING",
-        }
-        process = subprocess.Popen([sys.executable, "-m", "listener.cli", "run"], env=environment, stderr=log)
-        try:
-            wait_for_leader(bench)
-            yield
-        finally:
-            process.terminate()
-            process.wait(20)
-
-
-def wait_for_leader(bench: Bench) -> None:
-    """Return when somebody holds the leader's lock."""
-    query = "select 1 from pg_locks where locktype = 'advisory' and objid = 2 and mode = 'ExclusiveLock'"
-    while not bench.admin.execute(query).fetchone():
-        bench.admin.execute("select pg_sleep(0.05)")
+    with running_listener(bench.url, bench.admin):
+        yield
 
 
 VARIANTS: dict[str, Callable[[Bench], "contextmanager[None]"]] = {
@@ -136,21 +111,17 @@ def measure(options: argparse.Namespace) -> dict[str, list[float]]:
     if options.flush_ms:
         settings |= {"commit_delay": str(int(options.flush_ms * 1000)), "commit_siblings": "0"}
     results: dict[str, list[float]] = {name: [] for name in VARIANTS}
-    with EmbeddedPostgres(settings=settings) as postgres, tempfile.TemporaryDirectory() as folder:
+    with shop(settings) as (postgres, url, admin), tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "transaction.sql"
         script.write_text(" ".join(TRANSACTION.split()))
-        with psycopg.connect(postgres.url(), autocommit=True) as admin:
-            admin.execute("create database shop")
-        install(postgres.url("shop"), base_tables=True)
-        bench = Bench(postgres, options, script)
-        bench.admin.execute("create sequence bench_number")
+        bench = Bench(postgres, url, admin, options, script)
+        admin.execute("create sequence bench_number")
         for _ in range(options.rounds):
             for name, variant in VARIANTS.items():
                 for statement in CLEAR.split(";"):
-                    bench.admin.execute(statement.encode())
+                    admin.execute(statement.encode())
                 with variant(bench):
                     results[name].append(bench.commits_per_second())
-        bench.admin.close()
     return results
 
 
@@ -167,9 +138,8 @@ def main() -> None:
     if options.json:
         print(json.dumps({"clients": options.clients, "commits_per_second": results, "median": medians}))
         return
-    print(
-        f"{options.clients} writers, {options.rounds} x {options.seconds} s, {os.cpu_count()} cores, {platform.system()}"
-    )
+    cores = f"{os.cpu_count()} cores, {platform.system()}"
+    print(f"{options.clients} writers, {options.rounds} x {options.seconds} s, {cores}")
     print(f"{'':26}{'commits/s':>10}{'of none':>9}{'spread':>18}")
     for name, values in results.items():
         share = medians[name] / medians["no trigger"]
