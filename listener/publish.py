@@ -70,7 +70,9 @@ class Publisher:
         if self._muted_by is not None:
             reasons.append(f"muted by pid {self._muted_by}: it holds the silence lock, so no writer rings")
         if self._missing_triggers:
-            reasons.append(f"triggers missing, disabled or altered: {', '.join(self._missing_triggers)}; run `listener install`")
+            reasons.append(
+                f"triggers missing, disabled or altered: {', '.join(self._missing_triggers)}; run `listener install`"
+            )
         if state.upload.backing_off:
             reasons.append(f"upload backs off after error #{state.upload.errors}")
         if state.imports.backing_off:

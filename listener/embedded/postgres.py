@@ -33,6 +33,7 @@ from listener.errors import Fatal
 
 __all__ = ["EmbeddedPostgres", "as_service", "find_binaries", "free_port", "service_user", "temporary_folder"]
 
+LOG = "server.log"
 INITDB_OPTIONS = ("-U", "postgres", "-A", "trust", "--no-sync", "--locale=C", "--encoding=UTF8")
 
 DEFAULT_SETTINGS: Mapping[str, str] = MappingProxyType(
@@ -131,6 +132,10 @@ class EmbeddedPostgres:
         """The postmaster's process id; None while it is down."""
         return self._server.pid if self._server else None
 
+    def log_text(self) -> str:
+        """Return what the server has logged so far, over all its starts; '' before the first and after `stop`."""
+        return (self._folder.path / LOG).read_text(errors="replace") if self._folder else ""
+
     def start(self, timeout_seconds: float = 30) -> None:
         """Start the server, with a new cluster the first time, and return when it answers."""
         if self._server is not None:
@@ -141,12 +146,12 @@ class EmbeddedPostgres:
         # exactly when the last of them is gone, also those that outlive a killed postmaster for a moment.
         self._life_line, theirs = os.pipe()
         command = server_command(binaries, data, self.port, self.settings)
-        with os.fdopen(theirs, "wb"), self._log(data).open("ab") as log:
+        with os.fdopen(theirs, "wb"), data.with_name(LOG).open("ab") as log:
             # A session of its own, or Ctrl-C would stop it before its owner had come to an orderly end.
             self._server = subprocess.Popen(  # noqa: S603
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(theirs,), start_new_session=True
             )
-        self._wait_until_it_answers(data, timeout_seconds)
+        self._wait_until_it_answers(timeout_seconds)
 
     def stop(self) -> None:
         """Stop the server and remove its folder. Harmless when it is down, and in a forked child, whose it is not."""
@@ -173,10 +178,6 @@ class EmbeddedPostgres:
         if self._server is not None:
             self._end(signal.SIGKILL)
 
-    def log_text(self) -> str:
-        """Return what the server has logged so far; '' when there is no server."""
-        return self._log(self._folder.path / "data").read_text(errors="replace") if self._folder else ""
-
     def _data(self, binaries: Path) -> Path:
         if self._folder is None:
             self._folder = OwnedFolder(self._parent)
@@ -184,16 +185,12 @@ class EmbeddedPostgres:
             create_data_folder(binaries, self._folder.path / "data")
         return self._folder.path / "data"
 
-    def _log(self, data: Path) -> Path:
-        return data.with_name("server.log")
-
-    def _wait_until_it_answers(self, data: Path, timeout_seconds: float) -> None:
+    def _wait_until_it_answers(self, timeout_seconds: float) -> None:
         end = time.monotonic() + timeout_seconds
         while not answers(self.port):
             if self._server is None or self._server.poll() is not None or time.monotonic() > end:
-                log = self._log(data).read_text(errors="replace").strip().splitlines()
                 self.crash()
-                raise Fatal("PostgreSQL did not start: " + " / ".join(log[-5:]))
+                raise Fatal("PostgreSQL did not start: " + " / ".join(self.log_text().splitlines()[-5:]))
             time.sleep(0.01)
 
     def _end(self, how: signal.Signals) -> None:

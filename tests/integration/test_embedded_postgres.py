@@ -68,6 +68,11 @@ class TestServer:
             assert db.execute("show fsync").fetchone() == ("on",)
             assert db.execute("show max_connections").fetchone() == ("17",)
 
+    def test_its_log_can_be_read(self, server: EmbeddedPostgres) -> None:
+        with psycopg.connect(server.url()) as db, pytest.raises(psycopg.errors.UndefinedTable):
+            db.execute("select * from nowhere")
+        assert 'relation "nowhere" does not exist' in server.log_text()
+
     def test_ctrl_c_in_a_terminal_reaches_the_owner_and_not_the_server(self, server: EmbeddedPostgres) -> None:
         assert os.getpgid(server.pid) != os.getpgrp()  # the signal goes to the whole process group
 
