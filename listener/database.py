@@ -58,7 +58,7 @@ LOST_CONNECTION_STATES = ("57P01", "57P02", "57P03", "57P05")
 
 def connect_session(url: str, name: str, *, holds_locks: bool = False) -> Connection:
     """Return a direct autocommit session with our settings. Raises Transient when the database cannot be reached."""
-    connection = _connect(url, name, CLIENT_SETTINGS, prepare_threshold=2)
+    connection = _connect(url, name, CLIENT_SETTINGS, prepare_threshold=0)
     settings = dict(SESSION_SETTINGS)
     if holds_locks:
         settings |= WORK_SETTINGS | (WORK_SETTINGS_14 if connection.info.server_version >= 140000 else {})

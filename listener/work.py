@@ -20,6 +20,7 @@ from listener.flags import Flags
 from listener.metrics import Metrics
 from listener.store import ledger
 from listener.store.progress import BeatRow, beat
+from listener.workflows.claim_orders import rehearse
 from listener.workflows.upload_orders import UploadOrders
 
 logger = logging.getLogger(__name__)
@@ -113,6 +114,7 @@ class WorkSession:
         self._epoch, self._by_lease = epoch, by_lease
         self._upload.record_unrecorded(self._connection, flags)
         doubtful = ledger.doubt_what_others_sent(self._connection, epoch)
+        rehearse(self._connection)
         logger.info("Leading (epoch %d, %d orders in doubt)", epoch, doubtful, extra={"event": "leading"})
         return True
 

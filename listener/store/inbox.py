@@ -92,12 +92,6 @@ from shipped_orders where order_number = any (%s)
 """
 
 
-def already_shipped(connection: Connection, rows: Sequence[ClaimedRow]) -> dict[str, str]:
-    """Return {order_key: ShipStation id, or ''} of the rows whose number is in `shipped_orders`."""
-    spellings = {form for row in rows for form in (row.order_number, row.order_number.strip(" "), row.order_key)}
-    return dict(connection.execute(SHIPPED_SQL, [list(spellings)]).fetchall())
-
-
 @dataclass(frozen=True, slots=True)
 class _Header:
     id: int
@@ -132,26 +126,34 @@ from order_items_inbox i where i.order_inbox_id = any (%s) order by i.order_inbo
 """
 
 
-def read_orders(connection: Connection, ids: Sequence[int]) -> list[Order]:
-    """Return the whole orders of these rows in id order, with product names and active lots."""
+def read_claimed(connection: Connection, rows: Sequence[ClaimedRow]) -> tuple[list[Order], dict[str, str]]:
+    """Return the whole orders of claimed rows in id order, and {order_key: ShipStation id, or ''} of those shipped.
+
+    The three questions are put before the first answer is read: in a pipeline they share a round trip.
+    """
+    ids = [row.id for row in rows]
+    spellings = {form for row in rows for form in (row.order_number, row.order_number.strip(" "), row.order_key)}
+    shipped = connection.execute(SHIPPED_SQL, [list(spellings)])
+    lines = connection.execute(ITEMS_SQL, [ids])
+    headers = connection.cursor(row_factory=class_row(_Header)).execute(HEADERS_SQL, [ids])
     items: dict[int, list[Item]] = {}
-    for row_id, sku, quantity, cents, name, lot in connection.execute(ITEMS_SQL, [list(ids)]):
+    for row_id, sku, quantity, cents, name, lot in lines:
         item = Item(sku=sku, quantity=quantity, unit_price=Decimal(cents) / 100, name=name, lot=lot)
         items.setdefault(row_id, []).append(item)
-    headers = connection.cursor(row_factory=class_row(_Header)).execute(HEADERS_SQL, [list(ids)])
-    return [
-        Order(
-            order_inbox_id=header.id,
-            order_number=header.order_number,
-            order_date=header.order_date,
-            customer_email=header.customer_email,
-            ship_to=Address(*header.ship),
-            bill_to=Address(*header.bill),
-            items=tuple(items.get(header.id, ())),
-            total_items=header.total_items,
-        )
-        for header in headers
-    ]
+    return [_order(header, items.get(header.id, [])) for header in headers], dict(shipped.fetchall())
+
+
+def _order(header: _Header, items: Sequence[Item]) -> Order:
+    return Order(
+        order_inbox_id=header.id,
+        order_number=header.order_number,
+        order_date=header.order_date,
+        customer_email=header.customer_email,
+        ship_to=Address(*header.ship),
+        bill_to=Address(*header.bill),
+        items=tuple(items),
+        total_items=header.total_items,
+    )
 
 
 REFUSE_DOUBLE_SQL = f"""

@@ -12,7 +12,7 @@ excluded, held_back   not for us, or not yet                         (end), send
 ====================  =============================================  ====================================
 
 `row_written` says whether `orders_inbox` shows the outcome. `listener.history` gets a line at each change, by trigger.
-A claim, a record and a resolve stand only under the leader's epoch: `store.leader.stand_fast` is their first statement.
+A claim, a record and a resolve stand only under the leader's epoch: `leader.stand_fast` is their first statement.
 """
 
 from collections.abc import Mapping, Sequence

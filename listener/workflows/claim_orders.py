@@ -31,7 +31,7 @@ class Claim:
 
 def claim_orders(connection: Connection, epoch: int, flags: Flags, limit: int, locked: Sequence[int]) -> Claim:
     """Claim up to `limit` due orders, leaving out the rows `locked`. Raises LeadLost when another leads."""
-    with connection.transaction():
+    with connection.pipeline(), connection.transaction():  # what needs no answer in between shares a round trip
         stand_fast(connection, epoch)
         rows = inbox.claim_due_rows(connection, limit, locked)
         ours = [row for row in rows if row.ours]
@@ -39,6 +39,16 @@ def claim_orders(connection: Connection, epoch: int, flags: Flags, limit: int, l
         mine = ledger.claim(connection, [candidate for candidate, _ in to_send], epoch) if to_send else set()
     to_send = [pair for pair in to_send if pair[0].order_key in mine]
     return Claim(to_send, len(rows), tuple(row.id for row in rows if not row.ours))
+
+
+def rehearse(connection: Connection) -> None:
+    """Have the server parse and plan what a claim and its record ask, so that the first order does not wait for it."""
+    with connection.transaction(force_rollback=True):
+        inbox.claim_due_rows(connection, 0, [])
+        inbox.read_claimed(connection, [])
+        ledger.claim(connection, [], 0)
+        ledger.record(connection, [], epoch=0, http_status=None, max_attempts=1)
+        inbox.write_rows(connection, [])
 
 
 def _sort(connection: Connection, rows: Sequence[ClaimedRow], flags: Flags) -> list[tuple[Candidate, Order]]:
@@ -49,10 +59,10 @@ def _sort(connection: Connection, rows: Sequence[ClaimedRow], flags: Flags) -> l
     rows = [row for row in rows if row not in doubles]
     settled = [row for row in rows if is_settled(row)]
     fresh = [row for row in rows if not is_settled(row)]
-    shipped = inbox.already_shipped(connection, fresh)
+    orders, shipped = inbox.read_claimed(connection, fresh)
     to_send: list[tuple[Candidate, Order]] = []
     verdicts: list[Verdict] = []
-    for row, order in zip(fresh, inbox.read_orders(connection, [row.id for row in fresh]), strict=True):
+    for row, order in zip(fresh, orders, strict=True):
         verdict = admit(row, order, flags, shipped)
         if verdict is None:
             to_send.append((candidate_of(row), order))
