@@ -31,11 +31,8 @@ from typing import Any
 from listener.database import Connection
 from listener.errors import Transient
 from listener.events import Asked
+from listener.locks import LOCK_CLASS, SILENCE_KEY
 from listener.store.inbox import DUE
-
-LOCK_CLASS = 1818850164  # 'list' in ASCII; sql/003_notify.up.sql has the same three numbers
-SILENCE_KEY = 1
-LEADER_KEY = 2
 
 TRY_SILENCE_SQL = f"select pg_catalog.pg_try_advisory_lock({LOCK_CLASS}, {SILENCE_KEY})"
 

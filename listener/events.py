@@ -8,12 +8,25 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from listener.flags import Flags
-from listener.workflows.report import StepReport
 
 UPLOAD = "shipstation-upload"
 IMPORT = "xml-import"
 SYNC = "unified-shipstation-sync"
 WORKFLOWS = (UPLOAD, IMPORT, SYNC)
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """The end of one bounded step of a workflow.
+
+    done:        orders, or files, that this step finished
+    more:        there is work that is due now: the step is due again at once
+    retry_after: seconds until something that waits is due (None: nothing waits for a time)
+    """
+
+    done: int = 0
+    more: bool = False
+    retry_after: float | None = None
 
 
 class Channel(StrEnum):

@@ -5,9 +5,9 @@ the epoch is not its own. A deaf listener holds no session locks (its session ma
 leads by a lease in the same row instead.
 """
 
-from listener.bell import LEADER_KEY, LOCK_CLASS
 from listener.database import Connection
 from listener.errors import Transient
+from listener.locks import LEADER_KEY, LOCK_CLASS
 
 LEASE_SECONDS = 45
 

@@ -6,7 +6,7 @@ Only what SQL cannot know is asked here: whether the keys in the triggers are th
 import json
 from dataclasses import dataclass
 
-from listener import bell
+from listener import locks
 from listener.install import Session, open_session, run_pieces
 
 
@@ -49,7 +49,7 @@ where n.nspname = 'listener' and p.proname in ('ring_for_inserted_orders', 'ring
 
 def _keys(session: Session) -> Check:
     """The triggers try the same two locks as this code holds."""
-    asked = [f"pg_try_advisory_lock_shared({bell.LOCK_CLASS}, {key})" for key in (bell.SILENCE_KEY, bell.LEADER_KEY)]
+    asked = [f"pg_try_advisory_lock_shared({locks.LOCK_CLASS}, {key})" for key in (locks.SILENCE_KEY, locks.LEADER_KEY)]
     row = session.execute(KEYS_SQL, asked).fetchone()
     ok = bool(row and row[0])
     return Check("the keys in the triggers are those of this program", ok, None if ok else "run `listener install`")

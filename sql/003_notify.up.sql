@@ -27,7 +27,7 @@ $$;
 --   3. The leader's lock: obtained means that nobody is there to hear.
 --   4. Is there a pending order among the rows?  5. Is there room in the queue?
 -- A lock is taken and given back in one expression. Between two statements a writer that is cancelled would keep it,
--- and nobody would ever give it back. The keys are those of listener/bell.py; `listener verify` compares them.
+-- and nobody would ever give it back. The keys are those of listener/locks.py; `listener verify` compares them.
 create or replace function listener.ring_for_inserted_orders() returns trigger language plpgsql as $$
 begin
     if pg_catalog.current_setting('listener.bell', true) operator(pg_catalog.=) 'off' then

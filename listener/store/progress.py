@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from psycopg.errors import InsufficientPrivilege, UndefinedTable
 from psycopg.rows import class_row
 
-from listener.bell import LOCK_CLASS, SILENCE_KEY
 from listener.database import Connection
+from listener.locks import LOCK_CLASS, SILENCE_KEY
 from listener.store.config import READ_CONFIG_SQL, READ_FLAGS_SQL
 from listener.store.inbox import COUNTED_UP_TO, HELD, KEY, PENDING
 

@@ -14,13 +14,13 @@ import psycopg
 
 from listener.database import Connection
 from listener.errors import Rejected, Transient
+from listener.events import StepReport
 from listener.metrics import Metrics
 from listener.orders import RefusedOrder, XmlOrder
 from listener.sources.folder import SETTLED_AFTER_SECONDS, Changed, Folder, Listing, SourceFile
 from listener.sources.xcart import ParsedFile, expand, parse_orders
 from listener.store import imports
 from listener.store.imports import Counts, FileRow
-from listener.workflows.report import StepReport
 
 logger = logging.getLogger(__name__)
 

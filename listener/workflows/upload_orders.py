@@ -14,7 +14,7 @@ import psycopg
 
 from listener.budget import Budget, NoBudget
 from listener.database import Connection
-from listener.events import Passed, Source
+from listener.events import Passed, Source, StepReport
 from listener.flags import Flags
 from listener.metrics import Metrics
 from listener.shipstation.client import NoAnswer, NotSent, ShipStation
@@ -24,7 +24,6 @@ from listener.store.ledger import Settled
 from listener.store.progress import move_polling_state
 from listener.workflows.claim_orders import Claim, claim_orders
 from listener.workflows.outcomes import Reading, all_unknown, all_waiting, read_answer
-from listener.workflows.report import StepReport
 from listener.workflows.resolve_doubt import resolve_doubt
 
 logger = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from typing import LiteralString
 import psycopg
 import pytest
 
-from listener.bell import LEADER_KEY, SILENCE_KEY
+from listener.locks import LEADER_KEY, SILENCE_KEY
 from tests.support.bell import Connection, Ear, hearing, holding
 
 

@@ -12,12 +12,12 @@ import pytest
 
 from listener.database import Connection, connect_step
 from listener.errors import Transient
+from listener.events import StepReport
 from listener.metrics import Metrics
 from listener.sources.folder import Folder
 from listener.store import imports
 from listener.workflows import import_xml
 from listener.workflows.import_xml import ImportXml
-from listener.workflows.report import StepReport
 
 SAMPLES = Path(__file__).parent.parent / "data" / "xml"
 

@@ -7,10 +7,10 @@ import pytest
 from click.testing import CliRunner
 from psycopg.conninfo import make_conninfo
 
-from listener.bell import LEADER_KEY
 from listener.cli import schema
 from listener.errors import Fatal
 from listener.install import ROLLBACKS, install, rollback, sql_dir, uninstall
+from listener.locks import LEADER_KEY
 from tests.support.bell import Connection, hearing, holding
 from tests.support.catalog import catalog
 from tests.support.psql import run_psql

@@ -9,9 +9,9 @@ from typing import Any, LiteralString
 import psycopg
 import pytest
 
-from listener.bell import LEADER_KEY, SILENCE_KEY
 from listener.embedded.postgres import EmbeddedPostgres, find_binaries
 from listener.install import install
+from listener.locks import LEADER_KEY, SILENCE_KEY
 from tests.support.bell import Connection, Ear, hearing, holding, role
 
 

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from listener import bell
+from listener import locks
 from listener.cli import schema
 from listener.verify import verify
 from tests.support.catalog import catalog
@@ -119,7 +119,7 @@ def test_the_time_limit_is_looked_at_as_a_session_gets_it(dsn: str) -> None:
 
 def test_triggers_with_other_keys_than_the_programs_are_named(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert verify(dsn).ok
-    monkeypatch.setattr(bell, "LEADER_KEY", 9)
+    monkeypatch.setattr(locks, "LEADER_KEY", 9)
     assert [check.check for check in verify(dsn).checks if not check.ok] == [
         "the keys in the triggers are those of this program"
     ]

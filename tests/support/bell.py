@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from listener.bell import LOCK_CLASS
+from listener.locks import LOCK_CLASS
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 LAST_WORD = "that was all"

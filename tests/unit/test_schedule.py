@@ -29,12 +29,12 @@ from listener.events import (
     SessionLost,
     Simple,
     Source,
+    StepReport,
     Stop,
 )
 from listener.flags import Flags
 from listener.schedule import next_due, react
 from listener.state import Import, State
-from listener.workflows.report import StepReport
 
 DRY = Passed(StepReport())
 BELL = Rang(Channel.ORDERS)

@@ -12,8 +12,10 @@ SOURCES = sorted((ROOT / "listener").rglob("*.py"))
 # These only compute: time, settings and bytes come in as arguments. So they may know each other, and nobody else.
 PURE = {
     "listener.errors",
+    "listener.ages",
     "listener.events",
     "listener.flags",
+    "listener.locks",
     "listener.orders",
     "listener.schedule",
     "listener.shipstation.payload",
@@ -21,7 +23,6 @@ PURE = {
     "listener.sources.xcart",
     "listener.state",
     "listener.transitions",
-    "listener.workflows.report",
 }
 # Its waits are computed; what sleeps in it is only ever used by the edges.
 NEARLY_PURE = {"listener.retry"}
