@@ -34,6 +34,9 @@ from listener.state import OLD_BEHAVIOUR_SECONDS, Import, State
 KEEPALIVE_SECONDS = 15.0
 """The server ends a session that is silent for 35 s (`database`): two of these may fail before that."""
 
+FIRST_BEAT_SECONDS = 1.0
+"""A new leader's figures (pending, connections, triggers) come from its first beat: soon, and not in an hour."""
+
 LEAD_EVERY_SECONDS = 1.0
 PROBE_EVERY_SECONDS = 60.0
 MUFFLED_SECONDS = 1.0
@@ -155,7 +158,7 @@ def _led(state: State, event: Led, now: float) -> State:
     state = replace(
         state,
         imports=replace(state.imports, due_at=now, source=source),
-        beat_at=min(state.beat_at, now + state.heartbeat_seconds),
+        beat_at=min(state.beat_at, now + FIRST_BEAT_SECONDS),
     )
     return _resume(state, source, now)
 

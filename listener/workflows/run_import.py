@@ -1,6 +1,7 @@
 """The import's thread: runs a step, and turns whatever goes wrong into an event."""
 
 import logging
+from datetime import UTC, datetime
 
 import psycopg
 
@@ -21,6 +22,7 @@ class ImportRunner:
 
     def run(self, action: RunImport) -> Event:
         """Run one step. Never raises."""
+        self._metrics.set_workflow(IMPORT, last_run_at=datetime.now(UTC))
         try:
             report = self._workflow.step(action.source.value)
         except (Transient, psycopg.Error) as error:

@@ -1,0 +1,169 @@
+"""Admission: which claimed order is sent, which waits for its parts, which is set aside, and in which words."""
+
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from listener.flags import Flags
+from listener.orders import Address, Item, Order
+from listener.store.inbox import ClaimedRow
+from listener.workflows.admit import LOOKS_AT, admit, candidate_of, is_double, is_settled
+
+ADDRESS = Address(name="Ada Example", street1="1 Sample Street", city="Springfield", state="IL", postal_code="62701")
+ROW = ClaimedRow(7, True, "A-1", "A-1", 0, 2, None, None, False, False, 0, 0.0)
+ORDER = Order(
+    order_inbox_id=7,
+    order_number="A-1",
+    order_date=date(2025, 1, 2),
+    customer_email="customer@example.com",
+    ship_to=ADDRESS,
+    bill_to=Address(),
+    items=(Item("17001", 2, Decimal("1.00")),),
+    total_items=2,
+)
+WITHOUT_ITEMS = replace(ORDER, items=())
+FLAGS = Flags()
+
+
+def numbered(number: str) -> tuple[ClaimedRow, Order]:
+    key = number.strip(" ").upper()
+    return ROW._replace(order_number=number, order_key=key), replace(ORDER, order_number=number)
+
+
+def test_a_whole_order_is_sent() -> None:
+    assert admit(ROW, ORDER, FLAGS, {}) is None
+
+
+def test_the_ledgers_view_of_a_row_has_the_number_as_written_and_a_key_of_the_normal_form() -> None:
+    row, _ = numbered(" a-1 ")
+    assert candidate_of(row) == ("A-1", 7, " a-1 ", "listener-A-1")
+
+
+def test_a_number_of_51_characters_is_refused_and_one_of_50_is_sent() -> None:
+    verdict = admit(*numbered("N" * 51), FLAGS, {})
+    assert verdict is not None
+    assert (verdict.state, verdict.row_status) == ("rejected", "failed")
+    assert "50" in str(verdict.error)
+    assert admit(*numbered("N" * 50), FLAGS, {}) is None
+
+
+@pytest.mark.xfail(strict=True, reason="the length is taken with the blanks, which are not sent")
+def test_blanks_around_a_number_do_not_make_it_too_long() -> None:
+    assert admit(*numbered(" " + "N" * 50), FLAGS, {}) is None
+
+
+@pytest.mark.parametrize(("known_id", "expected"), [("991", "991"), ("", None)])
+def test_a_number_that_was_shipped_before_is_adopted_with_its_id_if_known(known_id: str, expected: str | None) -> None:
+    verdict = admit(ROW, WITHOUT_ITEMS, FLAGS, {"A-1": known_id})
+    assert verdict is not None
+    assert (verdict.state, verdict.row_status, verdict.shipstation_order_id) == ("adopted", "shipped", expected)
+
+
+def test_another_number_that_was_shipped_says_nothing_of_this_one() -> None:
+    assert admit(ROW, ORDER, FLAGS, {"A-10": "991"}) is None
+
+
+def test_a_manual_number_is_excluded() -> None:
+    verdict = admit(*numbered("100123"), FLAGS, {})
+    assert verdict is not None
+    assert (verdict.state, verdict.row_status) == ("excluded", "synced_manual")
+
+
+@pytest.mark.parametrize("number", ["1001234", "10012", "110123", "100 123"])
+def test_what_only_resembles_a_manual_number_is_sent(number: str) -> None:
+    assert admit(*numbered(number), FLAGS, {}) is None
+
+
+def test_the_pattern_of_the_flag_decides_what_is_manual() -> None:
+    flags = replace(FLAGS, manual_order_pattern="-M$")
+    assert admit(*numbered("100123"), flags, {}) is None
+    assert admit(*numbered("A-M"), flags, {}) is not None
+
+
+def test_an_order_is_held_back_from_the_day_after_the_last_allowed_one() -> None:
+    assert admit(ROW._replace(age_days=14), ORDER, FLAGS, {}) is None
+    verdict = admit(ROW._replace(age_days=15), ORDER, FLAGS, {})
+    assert verdict is not None
+    assert verdict.state == "held_back"
+    assert verdict.row_status is None, "the row stays as it is"
+    assert "15 days" in str(verdict.error)
+    assert "max_order_age_days is 14" in str(verdict.error)
+
+
+def test_an_order_of_tomorrow_is_sent() -> None:
+    assert admit(ROW._replace(age_days=-1), ORDER, FLAGS, {}) is None
+
+
+def test_an_order_without_items_is_looked_at_again_five_times_within_two_seconds() -> None:
+    seen, at = [], 0.0
+    for looks in range(len(LOOKS_AT)):
+        verdict = admit(ROW._replace(looks=looks, seen_seconds=at), WITHOUT_ITEMS, FLAGS, {})
+        assert verdict is not None
+        assert (verdict.state, verdict.row_status, verdict.looks) == ("waiting", None, looks + 1)
+        at += float(verdict.wait_seconds or 0)
+        seen.append(round(at, 3))
+    assert seen == [0.05, 0.2, 0.5, 1.0, 2.0]
+
+
+def test_after_the_last_look_it_is_refused_with_what_is_missing() -> None:
+    verdict = admit(ROW._replace(looks=5, seen_seconds=2.0), WITHOUT_ITEMS, FLAGS, {})
+    assert verdict is not None
+    assert (verdict.state, verdict.row_status, verdict.error) == ("rejected", "failed", "the order has no items")
+
+
+def test_a_look_that_comes_late_is_followed_by_one_that_is_not_in_the_past() -> None:
+    verdict = admit(ROW._replace(looks=1, seen_seconds=30.0), WITHOUT_ITEMS, FLAGS, {})
+    assert verdict is not None
+    assert 0 < float(verdict.wait_seconds or 0) <= 0.01
+
+
+@pytest.mark.parametrize("field", ["street1", "city", "state", "postal_code"])
+def test_an_address_that_cannot_be_used_is_waited_for_and_then_refused_by_name(field: str) -> None:
+    order = replace(ORDER, ship_to=replace(ADDRESS, **{field: " "}))
+    waits = admit(ROW, order, FLAGS, {})
+    refused = admit(ROW._replace(looks=5), order, FLAGS, {})
+    assert waits is not None
+    assert refused is not None
+    assert (waits.state, refused.state) == ("waiting", "rejected")
+    assert field.removesuffix("1").replace("_", " ") in str(refused.error)
+
+
+def test_fewer_pieces_than_announced_are_waited_for_and_then_go_as_they_are() -> None:
+    row = ROW._replace(total_items=3)
+    waits = admit(row, ORDER, FLAGS, {})
+    assert waits is not None
+    assert (waits.state, waits.error) == ("waiting", "2 of 3 pieces are there")
+    assert admit(row._replace(looks=5), ORDER, FLAGS, {}) is None
+
+
+@pytest.mark.parametrize("announced", [0, -1, 1])
+def test_an_order_that_announces_no_number_or_a_smaller_one_goes_at_once(announced: int) -> None:
+    assert admit(ROW._replace(total_items=announced), ORDER, FLAGS, {}) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "row_written", "settled"),
+    [
+        (None, False, False),
+        ("waiting", False, False),
+        ("accepted", False, True),
+        ("accepted", True, True),
+        ("adopted", True, True),
+        ("excluded", True, True),
+        ("rejected", False, True),
+        ("rejected", True, False),  # the row showed it, and the shop has set it to pending again
+    ],
+)
+def test_only_an_outcome_that_the_row_does_not_show_is_written_again(
+    state: str | None, row_written: bool, settled: bool
+) -> None:
+    assert is_settled(ROW._replace(ledger_state=state, row_written=row_written)) is settled
+
+
+def test_a_double_is_a_row_whose_number_the_ledger_has_from_another_row_that_is_still_there() -> None:
+    other = ROW._replace(ledger_state="accepted", ledger_inbox_id=3, other_row_exists=True)
+    assert is_double(other)
+    assert not is_double(other._replace(other_row_exists=False)), "that row was cleaned up: it is the same order"
+    assert not is_double(ROW)
