@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 from psycopg.errors import Diagnostic
 
+from listener import retry
 from listener.errors import Fatal
 
 INSTALL = ("001_polling.up.sql", "002_ledger.up.sql", "003_notify.up.sql")
@@ -129,18 +130,10 @@ def _apply(url: str, files: Iterable[str], tell: Tell) -> list[str]:
 COLLISIONS = ("23505", "40P01", "42P06", "42P07", "42710", "XX000")
 """SQLSTATEs of two that make the same object at once (IF NOT EXISTS does not see what is not committed yet)."""
 
-TRIES = 5
-
-
 def _run(session: Session, file: str) -> str:
     """Run a whole file, again when it collided with another install: the other has come further by then."""
-    for _ in range(TRIES - 1):
-        try:
-            return run_pieces(session, file)
-        except Fatal as fault:
-            if getattr(fault.__cause__, "sqlstate", None) not in COLLISIONS:
-                raise
-    return run_pieces(session, file)
+    tries = retry.colliding(lambda fault: getattr(fault.__cause__, "sqlstate", None) in COLLISIONS)
+    return str(tries(run_pieces, session, file))
 
 
 def _read(file: str) -> str:

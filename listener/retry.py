@@ -6,7 +6,16 @@ The policies are asked for a number or given a sleep from outside; nothing here 
 import threading
 from collections.abc import Callable
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_when_event_set, wait_chain, wait_fixed
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    stop_when_event_set,
+    wait_chain,
+    wait_fixed,
+)
 from tenacity.nap import sleep_using_event
 from tenacity.wait import wait_base, wait_exponential, wait_incrementing, wait_random
 
@@ -40,4 +49,11 @@ def reconnecting(stopping: threading.Event, before_sleep: Callable[[RetryCallSta
         sleep=sleep_using_event(stopping),
         before_sleep=before_sleep,
         reraise=True,
+    )
+
+
+def colliding(collided: Callable[[BaseException], bool]) -> Retrying:
+    """Return the retry loop of an install that meets another: ten tries, apart by chance, so that one gets through."""
+    return Retrying(
+        wait=wait_random(0, 0.3), retry=retry_if_exception(collided), stop=stop_after_attempt(10), reraise=True
     )

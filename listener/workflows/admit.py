@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from listener.flags import Flags
-from listener.orders import Order, shipstation_key
+from listener.orders import LONGEST_NUMBER, Order, shipstation_key
 from listener.shipstation.payload import problem
 from listener.store.inbox import ClaimedRow
 from listener.store.ledger import Candidate, Verdict
@@ -36,8 +36,8 @@ def is_double(row: ClaimedRow) -> bool:
 def admit(row: ClaimedRow, order: Order, flags: Flags, shipped: Mapping[str, str]) -> Verdict | None:
     """Return why this order is not sent now, or None: send it."""
     candidate = candidate_of(row)
-    if len(row.order_number) > 50:
-        reason = problem(order) or "the order number is longer than 50 characters"
+    if len(row.order_key) > LONGEST_NUMBER:
+        reason = f"the order number is longer than {LONGEST_NUMBER} characters"
         return Verdict(candidate, "rejected", reason, "failed")
     if row.order_key in shipped:
         return Verdict(candidate, "adopted", None, "shipped", shipped[row.order_key] or None)

@@ -65,7 +65,8 @@ def _settle(candidate: Candidate, outcome: Outcome) -> Settled:
         return Settled(
             candidate.order_key, "waiting", error=outcome.message or "refused without a reason", refused=True
         )
-    return Settled(candidate.order_key, "unknown", error="the answer did not mention this order", wait_seconds=0.0)
+    reason = outcome.message or "the answer did not mention this order"
+    return Settled(candidate.order_key, "unknown", error=reason, wait_seconds=0.0)
 
 
 def _read_refusal(answer: Answer, batch: Sequence[Candidate]) -> Reading:

@@ -57,7 +57,7 @@ def _settle(connection: Connection, epoch: int, order: Doubtful, found: list[dic
 
 def verdict_of(order: Doubtful, found: list[dict[str, Any]]) -> Settled:
     """Return what a look-up says of an order in doubt. Pure."""
-    ours = [there for there in found if there.get("orderKey") == order.shipstation_key]
+    ours = [there for there in found if there.get("orderKey") == order.shipstation_key and there.get("orderId")]
     if ours:
         row_status = ROW_STATUS.get(str(ours[0].get("orderStatus")), "uploaded")
         return Settled(order.order_key, "accepted", str(ours[0].get("orderId")), row_status)
