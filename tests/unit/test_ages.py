@@ -1,6 +1,9 @@
 """For how long the oldest pending order has been known to us."""
 
-from listener.ages import LOOKS_KEPT, FirstSeen
+import pytest
+
+from listener import ages
+from listener.ages import FirstSeen
 
 
 def test_without_pending_orders_the_age_is_0() -> None:
@@ -47,9 +50,9 @@ def test_after_an_empty_look_all_begins_anew() -> None:
     assert seen.look(5, 5, 102.0) == 0.0
 
 
-def test_it_remembers_a_bounded_number_of_looks_and_of_what_it_forgets_says_too_young() -> None:
+def test_of_what_it_has_forgotten_it_says_too_young_an_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ages, "LOOKS_KEPT", 5)
     seen = FirstSeen()
-    for n in range(LOOKS_KEPT + 10):
-        age = seen.look(1, n + 1, float(n))
-    assert len(seen.ids) == len(seen.times) == LOOKS_KEPT
-    assert age == LOOKS_KEPT - 1
+    told = [seen.look(1, n + 1, float(n)) for n in range(8)]
+    assert told == [0, 1, 2, 3, 4, 4, 4, 4]
+    assert len(seen.ids) == len(seen.times) == 5

@@ -1,0 +1,211 @@
+"""The API budget as processes share it: one bucket in one row, and the journal of calls."""
+
+import threading
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from listener.budget import Budget, NoBudget
+from listener.database import Connection
+from listener.flags import Flags
+from listener.shipstation.client import Answer, NoAnswer
+from listener.store.api_calls import burst_of, give_back_call, note_answer, take_call
+
+LIMIT = 200
+REFILL_SECONDS = 20.0  # (200 - 20) an hour
+SEND = "POST /orders/createorders"
+
+
+@pytest.fixture
+def db(dsn: str) -> Iterator[Connection]:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        yield connection
+
+
+def fill(db: Connection, tokens: float, *, seconds_ago: float = 0.0) -> None:
+    """Set the bucket as it was some time ago; a negative time lies in the future."""
+    db.execute(
+        "update listener.budget set tokens = %s, refilled_at = clock_timestamp() - make_interval(secs => %s)",
+        [tokens, seconds_ago],
+    )
+
+
+def tokens(db: Connection) -> float:
+    row = db.execute("select tokens from listener.budget").fetchone()
+    assert row is not None
+    return float(row[0])
+
+
+def takes(db: Connection, tries: int, limit: int = LIMIT) -> int:
+    """Return how many of so many tries got a call."""
+    return sum(take_call(db, limit, SEND)[0] is not None for _ in range(tries))
+
+
+def journal(db: Connection) -> list[tuple[object, ...]]:
+    return db.execute("select endpoint, orders, status, error from listener.api_calls order by id").fetchall()
+
+
+@pytest.mark.parametrize(("limit", "burst"), [(1, 2), (4, 2), (10, 5), (40, 20), (200, 20), (1_000_000, 20)])
+def test_the_burst_is_half_of_the_limit_at_least_two_at_most_twenty(limit: int, burst: float) -> None:
+    assert burst_of(limit) == burst
+
+
+def test_a_fresh_budget_allows_one_burst_and_tells_when_the_next_call_may_be_made(db: Connection) -> None:
+    assert takes(db, 20) == 20
+    call_id, wait = take_call(db, LIMIT, SEND)
+    assert call_id is None
+    assert REFILL_SECONDS - 2 < wait <= REFILL_SECONDS
+
+
+def test_the_wait_counts_what_has_gathered_already(db: Connection) -> None:
+    fill(db, 0.0, seconds_ago=15)
+    call_id, wait = take_call(db, LIMIT, SEND)
+    assert call_id is None
+    assert 3 < wait <= 5
+
+
+def test_it_refills_with_the_rest_of_the_limit_over_an_hour(db: Connection) -> None:
+    fill(db, 0.0, seconds_ago=REFILL_SECONDS * 3 + 1)
+    assert takes(db, 10) == 3
+
+
+def test_it_never_holds_more_than_a_burst(db: Connection) -> None:
+    fill(db, 20.0, seconds_ago=7 * 86400)
+    assert takes(db, 30) == 20
+
+
+def test_a_burst_and_an_hours_refill_are_the_limit(db: Connection) -> None:
+    for limit in (2, 7, 60, LIMIT):
+        burst = burst_of(limit)
+        fill(db, 0.0)
+        refill = 3600 / float(take_call(db, limit, SEND)[1])
+        assert burst + refill <= max(limit, burst + 0.5) + 0.1
+
+
+def test_a_limit_that_was_lowered_holds_at_once(db: Connection) -> None:
+    fill(db, 20.0)
+    assert takes(db, 20, limit=10) == 5
+
+
+def test_a_clock_that_was_set_back_gives_nothing_and_takes_nothing(db: Connection) -> None:
+    fill(db, 0.0, seconds_ago=-86400)
+    assert takes(db, 3) == 0
+    fill(db, 2.0, seconds_ago=-86400)
+    assert takes(db, 5) == 2
+
+
+def test_after_a_clock_was_set_back_the_first_call_sets_the_row_right(db: Connection) -> None:
+    fill(db, 1.0, seconds_ago=-86400)
+    assert takes(db, 1) == 1
+    row = db.execute("select refilled_at <= clock_timestamp() from listener.budget").fetchone()
+    assert row == (True,)
+
+
+def test_processes_that_race_get_exactly_one_burst_together(dsn: str, db: Connection) -> None:
+    fill(db, 20.0)
+    won: list[int] = []
+    start = threading.Barrier(4)
+
+    def race() -> None:
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            start.wait(10)
+            won.append(takes(connection, 25))
+
+    racers = [threading.Thread(target=race) for _ in range(4)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join(20)
+    assert len(won) == 4
+    assert sum(won) == 20
+    assert len(journal(db)) == 20, "and the journal has a line for each"
+    assert tokens(db) < 1
+
+
+def test_a_call_stands_in_the_journal_before_it_is_made_and_its_answer_after(db: Connection) -> None:
+    call_id, wait = take_call(db, LIMIT, SEND, orders=3)
+    assert (wait, journal(db)) == (0.0, [(SEND, 3, None, None)])
+    assert call_id is not None
+    note_answer(db, call_id, status=200, duration_ms=12.5, orders=2, error="one was refused")
+    assert journal(db) == [(SEND, 2, 200, "one was refused")]
+
+
+def test_a_refused_call_leaves_no_line(db: Connection) -> None:
+    fill(db, 0.0)
+    take_call(db, LIMIT, SEND)
+    assert journal(db) == []
+
+
+def test_a_call_that_was_not_made_is_given_back_once_and_leaves_no_line(db: Connection) -> None:
+    fill(db, 5.0)
+    call_id, _ = take_call(db, LIMIT, SEND)
+    assert call_id is not None
+    give_back_call(db, call_id, LIMIT)
+    assert journal(db) == []
+    assert tokens(db) == pytest.approx(5.0, abs=0.1)
+    give_back_call(db, call_id, LIMIT)
+    assert tokens(db) == pytest.approx(5.0, abs=0.1)
+
+
+def test_what_is_given_back_does_not_exceed_the_burst(db: Connection) -> None:
+    call_id, _ = take_call(db, LIMIT, SEND)
+    assert call_id is not None
+    fill(db, 20.0)
+    give_back_call(db, call_id, LIMIT)
+    assert tokens(db) == 20.0
+
+
+def test_a_token_taken_in_a_transaction_that_fails_is_there_again(db: Connection) -> None:
+    fill(db, 1.0)
+    with db.transaction(force_rollback=True):
+        assert takes(db, 2) == 1
+    assert takes(db, 1) == 1
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def answer(**headers: str) -> Answer:
+    return Answer(200, {name.replace("_", "-"): value for name, value in headers.items()}, b"", 1.0)
+
+
+def test_a_closed_window_of_shipstation_costs_no_token(db: Connection) -> None:
+    clock = Clock()
+    budget = Budget(clock)
+    call_id = budget.take(db, Flags(), SEND)
+    budget.answered(db, call_id, answer(X_Rate_Limit_Remaining="0", X_Rate_Limit_Reset="30"), 1, None)
+    before = tokens(db)
+    with pytest.raises(NoBudget) as none_left:
+        budget.take(db, Flags(), SEND)
+    assert none_left.value.seconds == 30
+    assert (tokens(db), len(journal(db))) == (before, 1)
+    clock.now += 30
+    assert budget.take(db, Flags(), SEND)
+
+
+def test_an_empty_bucket_says_for_how_long(db: Connection) -> None:
+    fill(db, 0.0)
+    with pytest.raises(NoBudget) as none_left:
+        Budget(Clock()).take(db, Flags(), SEND)
+    assert REFILL_SECONDS - 1 < none_left.value.seconds <= REFILL_SECONDS
+
+
+def test_no_answer_is_noted_with_its_reason(db: Connection) -> None:
+    budget = Budget(Clock())
+    call_id = budget.take(db, Flags(), SEND)
+    budget.not_answered(db, call_id, 4, NoAnswer("ShipStation did not answer: timed out"))
+    assert journal(db) == [(SEND, 4, None, "ShipStation did not answer: timed out")]
+
+
+def test_throttling_closes_the_window_for_as_long_as_they_ask(db: Connection) -> None:
+    clock = Clock()
+    budget = Budget(clock)
+    assert budget.throttled({"Retry-After": "12"}).seconds == 12
+    with pytest.raises(NoBudget) as none_left:
+        budget.take(db, Flags(), SEND)
+    assert none_left.value.seconds == 12
