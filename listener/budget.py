@@ -28,7 +28,7 @@ class Budget:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._window = Window()
+        self._window = self._window_before = Window()
 
     def take(self, connection: Connection, flags: Flags, endpoint: str, orders: int = 0) -> int:
         """Take one call; return its id in the journal. Raises NoBudget."""
@@ -37,23 +37,25 @@ class Budget:
         call_id, wait = api_calls.take_call(connection, flags.api_calls_per_hour, endpoint, orders)
         if call_id is None:
             raise NoBudget(wait)
-        self._window = self._window.after_request(self._clock())
+        self._window_before, self._window = self._window, self._window.after_request(self._clock())
         return call_id
 
     def give_back(self, connection: Connection, call_id: int, flags: Flags) -> None:
-        """Return a call that was not made after all."""
+        """Return the call that was taken last, and not made after all."""
+        self._window = self._window_before
         api_calls.give_back_call(connection, call_id, flags.api_calls_per_hour)
 
-    def answered(self, connection: Connection, call_id: int, answer: Answer, orders: int, error: str | None) -> None:
-        """Note what came back, and believe what its headers say of the window."""
+    def answered(self, answer: Answer) -> None:
+        """Believe what the headers of an answer say of the window."""
         self._window = self._window.after_answer(answer.headers, self._clock())
-        api_calls.note_answer(
-            connection, call_id, status=answer.status, duration_ms=answer.duration_ms, orders=orders, error=error
-        )
 
-    def not_answered(self, connection: Connection, call_id: int, orders: int, error: Transient) -> None:
-        """Note that nothing came back."""
-        api_calls.note_answer(connection, call_id, status=None, duration_ms=0.0, orders=orders, error=str(error))
+    def note(
+        self, connection: Connection, call_id: int, answer: Answer | None, orders: int, error: Transient | None
+    ) -> None:
+        """Write into the journal what came back. The orders' own outcomes go first: a journal can be incomplete."""
+        status, duration_ms = (answer.status, answer.duration_ms) if answer else (None, 0.0)
+        fault = str(error) if error else None
+        api_calls.note_answer(connection, call_id, status=status, duration_ms=duration_ms, orders=orders, error=fault)
 
     def throttled(self, headers: Mapping[str, str]) -> NoBudget:
         """Close the window as ShipStation asked; return what to raise."""

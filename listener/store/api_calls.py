@@ -5,6 +5,7 @@ to `limit` calls. Counting journal rows would be no limit: two processes that bo
 """
 
 from listener.database import Connection
+from listener.store.text import storable
 
 BURST = 20
 
@@ -53,7 +54,13 @@ def note_answer(
     connection: Connection, call_id: int, *, status: int | None, duration_ms: float, orders: int, error: str | None
 ) -> None:
     """Write into the journal what came of a call."""
-    parameters = {"id": call_id, "status": status, "duration_ms": duration_ms, "orders": orders, "error": error}
+    parameters = {
+        "id": call_id,
+        "status": status,
+        "duration_ms": duration_ms,
+        "orders": orders,
+        "error": storable(error),
+    }
     connection.execute(NOTE_SQL, parameters)
 
 

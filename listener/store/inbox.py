@@ -72,8 +72,10 @@ select due.id, ours.id is not null as ours, ours.order_key, ours.order_number,
        l.state as ledger_state, l.order_inbox_id as ledger_inbox_id,
        l.order_inbox_id is distinct from due.id
            and exists (select from orders_inbox other where other.id = l.order_inbox_id) as other_row_exists,
-       coalesce(l.row_written, false) as row_written, coalesce(l.looks, 0) as looks,
-       coalesce(extract(epoch from clock_timestamp() - l.first_seen_at), 0)::float8 as seen_seconds
+       coalesce(l.row_written, false) as row_written,
+       case when l.state = 'waiting' then l.looks else 0 end as looks,
+       case when l.state = 'waiting' then extract(epoch from clock_timestamp() - l.first_seen_at) else 0 end::float8
+           as seen_seconds
 from due left join ours using (id) left join listener.ledger l on l.order_key = ours.order_key
 order by due.id
 """
@@ -180,8 +182,9 @@ written as (
     update orders_inbox o set
         status = case when o.status = 'awaiting_shipment' then w.row_status else o.status end,
         shipstation_order_id = coalesce(nullif(o.shipstation_order_id, ''), w.shipstation_order_id),
-        failure_reason = case when w.row_status = 'failed' then w.error else o.failure_reason end,
-        updated_at = localtimestamp
+        failure_reason = case when o.status = 'awaiting_shipment' and w.row_status = 'failed' then w.error
+                              else o.failure_reason end,
+        updated_at = case when o.status = 'awaiting_shipment' then localtimestamp else o.updated_at end
     from wanted w where o.id = w.id
     returning o.id, w.order_key, w.shipstation_order_id),
 lines as (

@@ -12,7 +12,8 @@ excluded, held_back   not for us, or not yet                         (end), send
 ====================  =============================================  ====================================
 
 `row_written` says whether `orders_inbox` shows the outcome. `listener.history` gets a line at each change, by trigger.
-A claim, a record and a resolve stand only under the leader's epoch: `leader.stand_fast` is their first statement.
+A claim and a resolve stand only under the leader's epoch: `leader.stand_fast` is their first statement. A record finds
+its rows by the epoch they were sent under and the state `sending`, which a new leader has changed before anything else.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 from psycopg.rows import namedtuple_row
 
 from listener.database import Connection
+from listener.store.text import storable
 
 # A plain upsert after a look let two processes claim the same orders: only the rows that this returns are ours.
 CLAIM_SQL = """
@@ -87,6 +89,7 @@ on conflict (order_key) do update set
     state = excluded.state, order_inbox_id = excluded.order_inbox_id, error = excluded.error,
     row_status = excluded.row_status, row_written = false, not_before = excluded.not_before, looks = excluded.looks,
     shipstation_order_id = coalesce(excluded.shipstation_order_id, l.shipstation_order_id),
+    first_seen_at = case when l.state = 'rejected' then excluded.first_seen_at else l.first_seen_at end,
     settled_at = excluded.settled_at
 where l.state in ('waiting', 'rejected', 'excluded', 'held_back')
 """
@@ -100,7 +103,7 @@ def set_aside(connection: Connection, verdicts: Sequence[Verdict]) -> None:
         "numbers": [v.candidate.order_number for v in verdicts],
         "shipstation_keys": [v.candidate.shipstation_key for v in verdicts],
         "states": [v.state for v in verdicts],
-        "errors": [v.error for v in verdicts],
+        "errors": [storable(v.error) for v in verdicts],
         "row_statuses": [v.row_status for v in verdicts],
         "shipstation_ids": [v.shipstation_order_id for v in verdicts],
         "waits": [v.wait_seconds for v in verdicts],
@@ -143,7 +146,8 @@ update listener.ledger l set
     error = s.error, http_status = %(http_status)s, row_written = false,
     not_before = clock_timestamp() + pg_catalog.make_interval(
         secs => case when s.refused then least(10 * (l.attempts + 1) ^ 2, 3600) else s.wait end),
-    settled_at = case when s.state in ('waiting', 'unknown') then l.settled_at else clock_timestamp() end
+    settled_at = case when s.state in ('waiting', 'unknown') and not (s.refused and l.attempts + 1 >= %(max_attempts)s)
+                      then l.settled_at else clock_timestamp() end
 from unnest(%(keys)s::text[], %(states)s::text[], %(shipstation_ids)s::text[], %(row_statuses)s::text[],
             %(errors)s::text[], %(waits)s::float8[], %(refused)s::boolean[])
      as s (key, state, shipstation_id, row_status, error, wait, refused)
@@ -177,9 +181,9 @@ def record(
         "from_states": list(from_states),
         "keys": [s.order_key for s in settled],
         "states": [s.state for s in settled],
-        "shipstation_ids": [s.shipstation_order_id for s in settled],
+        "shipstation_ids": [storable(s.shipstation_order_id) for s in settled],
         "row_statuses": [s.row_status for s in settled],
-        "errors": [s.error for s in settled],
+        "errors": [storable(s.error) for s in settled],
         "waits": [s.wait_seconds for s in settled],
         "refused": [s.refused for s in settled],
     }
@@ -187,14 +191,28 @@ def record(
 
 
 DOUBT_SQL = """
-update listener.ledger set state = 'unknown', not_before = now(), error = 'the listener stopped before the answer'
-where state = 'sending' and epoch < %s
+update listener.ledger set state = 'unknown', not_before = now(), error = 'the answer was not recorded'
+where state = 'sending' and epoch <= %s
 """
 
 
-def doubt_what_others_sent(connection: Connection, epoch: int) -> int:
-    """Turn what an earlier leader was sending into `unknown`; return how many orders that are."""
+def doubt_what_was_sent(connection: Connection, epoch: int) -> int:
+    """Turn what was being sent under this epoch or an earlier one into `unknown`; return how many orders that are.
+
+    For whoever knows that no such request of his own is under way: a new leader, or a pass before it claims.
+    """
     return connection.execute(DOUBT_SQL, [epoch]).rowcount
+
+
+POSTPONE_SQL = """
+update listener.ledger set not_before = clock_timestamp() + interval '1 minute', error = %(error)s
+where order_key = %(key)s and state = 'unknown'
+"""
+
+
+def postpone_look_up(connection: Connection, order_key: str, error: str) -> None:
+    """Leave an order in doubt alone for a minute, because it could not be looked up."""
+    connection.execute(POSTPONE_SQL, {"key": order_key, "error": storable(error)})
 
 
 class Doubtful(NamedTuple):
@@ -220,8 +238,11 @@ def doubtful(connection: Connection, limit: int) -> list[Doubtful]:
     return [Doubtful(*row) for row in rows]
 
 
+# A waiting order that is due and still pending is seen by the check; one that is not pending any more (the shop has
+# cancelled it) must not be woken for, again and again.
 NEXT_DUE_SQL = """
-select extract(epoch from min(not_before) filter (where state = 'waiting') - clock_timestamp())::float8,
+select extract(epoch from min(not_before) filter (where state = 'waiting' and not_before > clock_timestamp())
+                          - clock_timestamp())::float8,
        extract(epoch from min(not_before) filter (where state = 'unknown') - clock_timestamp())::float8
 from listener.ledger where state in ('waiting', 'unknown')
 """

@@ -43,7 +43,7 @@ TRIGGERS = {
 _BEAT = f"""
 with seen as materialized (
     select count(*) as pending, count(*) filter (where due) as due, count(*) filter (where due and fresh) as fresh,
-           min(id) as oldest_id, max(id) as newest_id
+           min(id) filter (where due) as oldest_id, max(id) filter (where due) as newest_id
     from (select o.id, not {HELD} as due,
                  not exists (select from listener.ledger l where l.order_key = {KEY}) as fresh
           from orders_inbox o where {PENDING} limit {COUNTED_UP_TO}) looked_at),
@@ -68,7 +68,7 @@ BEAT_WITHOUT_CONTROLS_SQL = _BEAT.format(config=READ_FLAGS_SQL)
 
 @dataclass(frozen=True, slots=True)
 class BeatRow:
-    """What one beat saw. Counts stop at 10,000; `fresh` are due orders that were never tried."""
+    """What one beat saw. Counts stop at 10,000; `fresh` are due orders never tried, the ids are those of due ones."""
 
     pending: int
     due: int

@@ -41,7 +41,7 @@ def admit(row: ClaimedRow, order: Order, flags: Flags, shipped: Mapping[str, str
         return Verdict(candidate, "rejected", reason, "failed")
     if row.order_key in shipped:
         return Verdict(candidate, "adopted", None, "shipped", shipped[row.order_key] or None)
-    if re.search(flags.manual_order_pattern, row.order_key):
+    if any(re.search(flags.manual_order_pattern, form) for form in (row.order_number.strip(), row.order_key)):
         return Verdict(candidate, "excluded", "the number is that of a manual order", "synced_manual")
     if row.age_days > flags.max_order_age_days:
         reason = f"held back: {row.age_days} days old, max_order_age_days is {flags.max_order_age_days}"

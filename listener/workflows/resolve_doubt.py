@@ -26,15 +26,21 @@ ROW_STATUS = {"shipped": "shipped", "cancelled": "cancelled"}
 
 
 def resolve_doubt(connection: Connection, epoch: int, shipstation: ShipStation, budget: Budget, flags: Flags) -> None:
-    """Look up some of the orders in doubt that are due. Raises NoBudget, Transient."""
+    """Look up some of the orders in doubt that are due. A look-up that fails is put off, and new orders do not wait.
+
+    Raises NoBudget.
+    """
     for order in ledger.doubtful(connection, LOOK_UPS_A_STEP):
         call_id = budget.take(connection, flags, "GET /orders")
         try:
             found, answer = shipstation.find_orders(order.order_number)
         except Transient as error:
-            budget.not_answered(connection, call_id, 0, error)
-            raise
-        budget.answered(connection, call_id, answer, len(found), None)
+            budget.note(connection, call_id, None, 0, error)
+            ledger.postpone_look_up(connection, order.order_key, str(error))
+            logger.warning("Order %s stays in doubt: %s", order.order_number, error, extra={"event": "doubt_stays"})
+            return
+        budget.answered(answer)
+        budget.note(connection, call_id, answer, len(found), None)
         _settle(connection, epoch, order, found, flags)
 
 

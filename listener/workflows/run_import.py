@@ -29,11 +29,12 @@ class ImportRunner:
             fault = str(error).strip().split("\n", 1)[0]
             logger.warning("Import error: %s", fault, extra={"event": "import_error"})
         except Exception as error:
+            fault = "an error of the listener's own, see the log"
             logger.exception("Import error: %s", error, extra={"event": "bug"})
         else:
             return Imported(report)
         self._metrics.error(IMPORT)
-        return Failed(IMPORT)
+        return Failed(IMPORT, fault)
 
     def close(self) -> None:
         """Close the connection, if one is open."""

@@ -17,10 +17,10 @@ from listener.database import Connection
 from listener.events import Passed, Source, StepReport
 from listener.flags import Flags
 from listener.metrics import Metrics
-from listener.shipstation.client import NoAnswer, NotSent, ShipStation
+from listener.shipstation.client import Answer, NoAnswer, NotSent, ShipStation
 from listener.shipstation.payload import encode, order_payload
 from listener.store import inbox, ledger
-from listener.store.ledger import Settled
+from listener.store.ledger import Candidate, Settled
 from listener.store.progress import move_polling_state
 from listener.workflows.claim_orders import Claim, claim_orders
 from listener.workflows.outcomes import Reading, all_unknown, all_waiting, read_answer
@@ -55,6 +55,7 @@ class UploadOrders:
         self._budget = Budget(clock)
         self._batch_limit = LARGEST_BATCH
         self._unrecorded: Unrecorded | None = None
+        self._sending = False  # a claim stands, and what became of it is not known yet
         self.continuing = False  # the last pass left work that is due now
         self._locked_pause = LOCKED_ROW_SECONDS
         self._last_count = 0
@@ -68,6 +69,9 @@ class UploadOrders:
         Raises Transient when ShipStation or the database failed; what was learned before stands in the ledger.
         """
         self.record_unrecorded(connection, flags)
+        if self._sending:  # a fault between claim and answer: only ShipStation knows
+            ledger.doubt_what_was_sent(connection, epoch)
+            self._sending, self._doubt_at = False, 0.0
         if not self.continuing:
             self.locked = ()
         self.continuing = False
@@ -123,35 +127,34 @@ class UploadOrders:
         self, connection: Connection, epoch: int, flags: Flags, claim: Claim, call_id: int, claimed_at: float
     ) -> None:
         batch = [candidate for candidate, _ in claim.to_send]
+        self._sending = True
         body = encode([order_payload(order, candidate.shipstation_key) for candidate, order in claim.to_send])
         if self._clock() - claimed_at > STALE_CLAIM_SECONDS:
-            reading, status = Reading(all_waiting(batch, "the process stood still before it could send")), None
+            reading, answer = Reading(all_waiting(batch, "the process stood still before it could send")), None
         else:
-            reading, status = self._request(connection, body, claim, call_id)
-        self._unrecorded = Unrecorded(reading.settled, epoch, status)
+            reading, answer = self._request(body, batch)
+        self._unrecorded = Unrecorded(reading.settled, epoch, answer.status if answer else None)
+        self._sending = False
         if any(settled.state == "unknown" for settled in reading.settled):
             self._doubt_at = self._clock()
         self.record_unrecorded(connection, flags)
+        self._budget.note(connection, call_id, answer, len(batch), reading.error)
         self._batch_limit = max(1, len(batch) // 2) if reading.halve else min(LARGEST_BATCH, self._batch_limit * 2)
         if reading.error:
             raise reading.error
 
-    def _request(self, connection: Connection, body: bytes, claim: Claim, call_id: int) -> tuple[Reading, int | None]:
-        batch = [candidate for candidate, _ in claim.to_send]
+    def _request(self, body: bytes, batch: list[Candidate]) -> tuple[Reading, Answer | None]:
         try:
             answer = self._shipstation.create_orders(body)
         except NotSent as error:
-            self._budget.not_answered(connection, call_id, len(batch), error)
             return Reading(all_waiting(batch, str(error)), error), None
         except NoAnswer as error:
-            self._budget.not_answered(connection, call_id, len(batch), error)
             return Reading(all_unknown(batch, str(error)), error), None
         reading = read_answer(answer, batch)
-        fault = str(reading.error) if reading.error else None
-        self._budget.answered(connection, call_id, answer, len(batch), fault)
+        self._budget.answered(answer)
         if reading.throttled:
             self._budget.throttled(answer.headers)
-        return reading, answer.status
+        return reading, answer
 
     def record_unrecorded(self, connection: Connection, flags: Flags) -> None:
         """Write outcomes into the ledger by key, then into the rows; kept in memory until the ledger has them."""
