@@ -15,6 +15,8 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from listener.errors import Transient
+from listener.orders import order_key
+from listener.shipstation.deadline import deadline, watched_pool
 
 CONNECT_SECONDS = 5.0
 DEADLINE_SECONDS = 30.0
@@ -42,7 +44,7 @@ class Answer:
         """Return the decoded body. Raises NoAnswer when it is no JSON (maintenance pages are HTML)."""
         try:
             return json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise NoAnswer(f"ShipStation answered {self.status} with something that is not JSON") from error
 
 
@@ -56,7 +58,7 @@ class ShipStation:
             "Content-Type": "application/json",
             "Accept": "application/json",
         }
-        self._pool = urllib3.PoolManager(maxsize=3, retries=False)
+        self._pool = watched_pool(maxsize=3, retries=False)
 
     def create_orders(self, body: bytes) -> Answer:
         """POST /orders/createorders: `body` is a JSON array of at most 100 orders. Raises NotSent, NoAnswer."""
@@ -68,16 +70,20 @@ class ShipStation:
         Raises NotSent or NoAnswer when that could not be found out: an error never reads as "not there".
         Source: ShipStation API V1, "List Orders".
         """
-        query = urlencode({"orderNumber": number, "pageSize": 500, "sortBy": "CreateDate"})
+        query = urlencode({"orderNumber": number.strip(), "pageSize": 500, "sortBy": "CreateDate"})
         answer = self._request("GET", f"/orders?{query}", None)
         if answer.status != 200:
             raise NoAnswer(f"ShipStation answered {answer.status} to the look-up of order {number}")
         page = answer.json()
-        if not isinstance(page, dict) or not isinstance(page.get("orders"), list) or page.get("pages", 1) > 1:
+        if (
+            not isinstance(page, dict)
+            or not isinstance(page.get("orders"), list)
+            or page.get("pages") not in (None, 0, 1)
+        ):
             raise NoAnswer(f"ShipStation's answer to the look-up of order {number} is not a whole list of orders")
-        wanted = number.strip().upper()
+        wanted = order_key(number)
         orders = [order for order in page["orders"] if isinstance(order, dict)]
-        return [order for order in orders if str(order.get("orderNumber", "")).strip().upper() == wanted], answer
+        return [order for order in orders if order_key(str(order.get("orderNumber", ""))) == wanted], answer
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -85,18 +91,19 @@ class ShipStation:
 
     def _request(self, method: str, path: str, body: bytes | None) -> Answer:
         started = time.monotonic()
-        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=DEADLINE_SECONDS)
+        timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=DEADLINE_SECONDS - CONNECT_SECONDS)
         try:
-            response = self._pool.request(
-                method,
-                self._base_url + path,
-                body=body,
-                headers=self._headers,
-                timeout=timeout,
-                redirect=False,
-                preload_content=False,
-            )
-            content = _read(response, started + DEADLINE_SECONDS)
+            with deadline(DEADLINE_SECONDS):
+                response = self._pool.request(
+                    method,
+                    self._base_url + path,
+                    body=body,
+                    headers=self._headers,
+                    timeout=timeout,
+                    redirect=False,
+                    preload_content=False,
+                )
+                content = _read(response)
         except (NewConnectionError, ConnectTimeoutError) as error:
             raise NotSent(f"ShipStation cannot be reached: {_reason(error)}") from error
         except (HTTPError, OSError) as error:
@@ -105,14 +112,14 @@ class ShipStation:
         return Answer(response.status, headers, content, (time.monotonic() - started) * 1000)
 
 
-def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
+def _read(response: urllib3.BaseHTTPResponse) -> bytes:
     parts, size = [], 0
     for part in response.stream(64 * 1024):
         parts.append(part)
         size += len(part)
-        if size > LARGEST_ANSWER or time.monotonic() > deadline:
+        if size > LARGEST_ANSWER:
             response.close()
-            raise NoAnswer("ShipStation's answer was too long, or too slow, to be read whole")
+            raise NoAnswer("ShipStation's answer was too long to be read")
     response.release_conn()
     return b"".join(parts)
 

@@ -1,0 +1,74 @@
+"""A deadline for a whole HTTP request, however slowly the answer drips in.
+
+A socket's timeout counts from byte to byte, so that a server that sends one a second is never late. Here a timer shuts
+the connection's socket when the time is up; whoever reads from it then gets an error like that of any lost connection.
+"""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+_in_use = threading.local()
+
+
+class _Watched:
+    """Makes itself known as the connection of this thread's request. Mixed into urllib3's two kinds of connection."""
+
+    def request(self, *arguments: Any, **options: Any) -> Any:
+        _in_use.request["connection"] = self
+        return super().request(*arguments, **options)  # type: ignore[misc]
+
+
+class _HttpConnection(_Watched, HTTPConnection):
+    pass
+
+
+class _HttpsConnection(_Watched, HTTPSConnection):
+    pass
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
+
+
+def watched_pool(**options: Any) -> PoolManager:
+    """Return a pool whose requests obey `deadline`."""
+    pool = PoolManager(**options)
+    pool.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+    return pool
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Shut the socket of the request made inside, in this thread and on a watched pool, when the time is up.
+
+    Raises TimeoutError then, whatever the reader made of it: headers that break off look like an answer to some.
+    """
+    request: dict[str, Any] = {}
+    _in_use.request = request
+    timer = threading.Timer(seconds, _shut, [request])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+    if "late" in request:
+        raise TimeoutError(f"no whole answer within {seconds:.0f} s")
+
+
+def _shut(request: dict[str, Any]) -> None:
+    request["late"] = True
+    connection = getattr(request.get("connection"), "sock", None)
+    if connection is not None:
+        with suppress(OSError):  # it was closed a moment ago
+            connection.shutdown(socket.SHUT_RDWR)
