@@ -129,7 +129,13 @@ class Failed:
     """A step of a workflow ended in an error; `retry_after` when the other side named a time."""
 
     workflow: str
+    reason: str = ""
     retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BeatFailed:
+    """A beat ended in an error: no order was being sent, so nothing is to be held up for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +166,7 @@ Event = (
     | Passed
     | Asked
     | Beaten
+    | BeatFailed
     | Done
     | Failed
     | SessionLost

@@ -1,5 +1,6 @@
 """From the loop's state to the figures that are served: what /status.json says comes from here and the counters."""
 
+import logging
 from datetime import UTC, datetime, timedelta
 from math import isinf
 
@@ -9,6 +10,8 @@ from listener.metrics import Metrics
 from listener.state import State
 from listener.store.progress import BeatRow
 
+logger = logging.getLogger(__name__)
+
 
 class Publisher:
     """Tells `metrics` what the loop knows. Belongs to the main thread."""
@@ -17,13 +20,16 @@ class Publisher:
         self._metrics = metrics
         self._first_seen = FirstSeen()
         self._published: State | None = None
+        self._stale = False  # something else that is shown has changed
         self._missing_triggers: list[str] = []
         self._muted_by: int | None = None
 
     def publish(self, state: State, now: float) -> None:
         """Show the state, if it has changed."""
-        if state == self._published:
+        if state == self._published and not self._stale:
             return
+        self._stale = False
+        _log_backoffs(self._published or State(), state, now)
         self._published = state
         self._metrics.set(
             role="leader" if state.leading else "standby",
@@ -52,7 +58,8 @@ class Publisher:
 
     def beat(self, seen: BeatRow, now: float) -> None:
         """Show what a beat saw."""
-        self._missing_triggers, self._muted_by, self._published = seen.missing_triggers, seen.muted_by, None
+        self._stale = (self._missing_triggers, self._muted_by) != (seen.missing_triggers, seen.muted_by)
+        self._missing_triggers, self._muted_by = seen.missing_triggers, seen.muted_by
         self._metrics.set(
             pending=seen.pending,
             oldest_pending_seconds=round(self._first_seen.look(seen.oldest_id, seen.newest_id, now), 3),
@@ -74,10 +81,17 @@ class Publisher:
                 f"triggers missing, disabled or altered: {', '.join(self._missing_triggers)}; run `listener install`"
             )
         if state.upload.backing_off:
-            reasons.append(f"upload backs off after error #{state.upload.errors}")
+            reasons.append(f"upload backs off after error #{state.upload.errors}: {state.upload.fault}")
         if state.imports.backing_off:
-            reasons.append(f"import backs off after error #{state.imports.errors}")
+            reasons.append(f"import backs off after error #{state.imports.errors}: {state.imports.fault}")
         return reasons
+
+
+def _log_backoffs(before: State, after: State, now: float) -> None:
+    for was, is_ in ((before.upload, after.upload), (before.imports, after.imports)):
+        if is_.backing_off and is_.errors > was.errors:
+            text = "Backing off %ds after error #%d"
+            logger.warning(text, round(is_.due_at - now), is_.errors, extra={"event": "backoff"})
 
 
 def _upload_state(state: State) -> str:

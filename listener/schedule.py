@@ -22,7 +22,7 @@ def react(state: State, events: Iterable[Event], now: float) -> tuple[State, tup
         idle = state.upload.job is None and not state.imports.running
         return state, (Simple.QUIT,) if idle else ()
     actions: list[Action] = []
-    for due in (_link, _config, _missed, _upload, _beat, _import):
+    for due in (_link, _ping, _config, _missed, _beat, _upload, _import):  # a long drain must not starve the beat
         state, action = due(state, now)
         actions += [action] if action else []
     return state, tuple(actions)
@@ -45,6 +45,10 @@ def next_due(state: State) -> float:
 def _link(state: State, now: float) -> tuple[State, Action | None]:
     if not state.connecting and (not state.listening or now >= state.probe_at):
         return replace(state, connecting=True, probe_at=inf), Simple.CONNECT
+    return state, None
+
+
+def _ping(state: State, now: float) -> tuple[State, Action | None]:
     if state.listening and now >= state.ping_at:
         return replace(state, ping_at=now + KEEPALIVE_SECONDS), Simple.PING_LISTEN
     return state, None
@@ -91,10 +95,11 @@ def _heeds_retries(state: State) -> bool:
 def _beat(state: State, now: float) -> tuple[State, Action | None]:
     u = state.upload
     if now >= state.beat_at:
-        state = replace(state, beat_at=now + state.heartbeat_seconds)
+        state = replace(state, beat_at=now + state.heartbeat_seconds, beat_owed=state.leading)
         if u.job or not state.leading:
             return state, Simple.LOOK_AT_CONFIG
-        return _start(state, Job.BEAT)
+    if state.beat_owed and not u.job and state.leading:
+        return _start(replace(state, beat_owed=False), Job.BEAT)
     if state.leading and not u.job and now >= u.kept_alive_at:
         return _start(state, Job.PING)
     return state, None

@@ -33,6 +33,7 @@ class Upload:
     retry_at: float = inf
     kept_alive_at: float = inf
     errors: int = 0
+    fault: str = ""
     backing_off: bool = False
     led_before: bool = False
     checked: bool = False  # the beat's look was this pass's check
@@ -53,6 +54,7 @@ class Import:
     source: Source = Source.STARTUP
     due_at: float = inf
     errors: int = 0
+    fault: str = ""
     backing_off: bool = False
 
 
@@ -70,6 +72,7 @@ class State:
     probe_at: float = inf
     ping_at: float = inf
     beat_at: float = inf
+    beat_owed: bool = False  # it fell on a job under way, and follows when that ends
     missed_at: float = inf
     config_rang: bool = False
     configured: bool = False  # the flags have been read: nothing is uploaded under defaults that the tables may deny

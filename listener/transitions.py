@@ -13,6 +13,7 @@ from listener.events import (
     UPLOAD,
     Asked,
     Beaten,
+    BeatFailed,
     Channel,
     Configured,
     Done,
@@ -213,13 +214,22 @@ def pause_before_asking(settling_for: float) -> float:
 def _beaten(state: State, event: Beaten, now: float) -> State:
     was_check, phase = state.beat_is_check, state.upload.phase
     state, instead = _job_ended(upload_becomes(state, muted=event.muted), now)
+    state = replace(state, beat_at=min(state.beat_at, now + state.heartbeat_seconds))
     if instead:
-        return instead
+        return replace(instead, beat_at=state.beat_at)
     if not (event.due and was_check):
         return state
     if event.fresh and phase is Phase.ASLEEP:
         state = replace(state, missed_at=now + MISSED_AFTER_SECONDS)
     return wake(state, Source.HEARTBEAT, now, checked=True)
+
+
+def _beat_failed(state: State, _: BeatFailed, now: float) -> State:
+    """Go back to the lock, as after any error, and look after a pause."""
+    state, _instead = _job_ended(state, now)
+    if state.upload.phase in (Phase.RESTING, Phase.STANDBY):
+        return state
+    return upload_becomes(wake(state, Source.RETRY, now), due_at=now + MUFFLED_SECONDS)
 
 
 def _done(state: State, _: Done, now: float) -> State:
@@ -232,10 +242,11 @@ def _failed(state: State, event: Failed, now: float) -> State:
         errors = state.imports.errors + 1
         due_at = now + max(event.retry_after or 0, seconds_before(WORKFLOW_BACKOFF, errors))
         imports = replace(state.imports, running=False, errors=errors, due_at=due_at, backing_off=True)
+        imports = replace(imports, fault=event.reason)
         return replace(state, imports=replace(imports, source=Source.RETRY))
     state, _ = _job_ended(state, now)
     errors = state.upload.errors + 1
-    state = upload_becomes(state, errors=errors, source=Source.RETRY, checked=False)
+    state = upload_becomes(state, errors=errors, fault=event.reason, source=Source.RETRY, checked=False)
     until = now + max(event.retry_after or 0, seconds_before(WORKFLOW_BACKOFF, errors))
     return _rest(state, until, backing_off=True)
 
@@ -274,6 +285,7 @@ ON_EVENT: dict[type, Callable[[State, Any, float], State]] = {
     Passed: _passed,
     Asked: _asked,
     Beaten: _beaten,
+    BeatFailed: _beat_failed,
     Done: _done,
     Failed: _failed,
     SessionLost: _session_lost,

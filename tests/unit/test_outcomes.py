@@ -74,7 +74,7 @@ def test_an_order_that_the_answer_does_not_mention_is_unknown_and_no_attempt() -
     assert states(reading) == {"A-1": "accepted", "A-2": "unknown", "A-3": "accepted"}
     missing = reading.settled[1]
     assert (missing.refused, missing.wait_seconds) == (False, 0.0)
-    assert "did not mention" in str(missing.error)
+    assert "not mention" in str(missing.error)
 
 
 def test_a_result_for_a_stranger_changes_nothing() -> None:
@@ -97,7 +97,6 @@ def test_results_that_contradict_each_other_are_unknown() -> None:
     assert states(reading) == {"A-1": "unknown"}
 
 
-@pytest.mark.xfail(strict=True, reason="every unknown outcome is said to be one that was not mentioned")
 def test_results_that_contradict_each_other_are_called_that() -> None:
     reading = read(200, {"results": [accepted(ONE[0]), refused(ONE[0], "no")]}, ONE)
     assert "contradicts" in str(reading.settled[0].error)

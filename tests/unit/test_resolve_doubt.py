@@ -58,6 +58,5 @@ def test_another_ones_order_of_the_same_number_does_not_settle_ours() -> None:
     assert verdict_of(asked_after(100), [there(key="listener-A-1~2"), {}]).state == "waiting"
 
 
-@pytest.mark.xfail(strict=True, reason="the missing id is written as the text 'None'")
 def test_an_order_of_ours_without_an_id_stays_in_doubt() -> None:
     assert verdict_of(ORDER, [there(order_id=None)]).state == "unknown"

@@ -11,6 +11,7 @@ from listener.events import (
     Action,
     Asked,
     Beaten,
+    BeatFailed,
     Channel,
     Configured,
     Done,
@@ -149,7 +150,8 @@ def test_a_refused_settle_stays_awake_and_looks_again_after_a_pause() -> None:
     loop.on(DRY)
     assert loop.jobs(Asked(None)) == []
     assert loop.phase is Phase.AWAKE
-    assert loop.jobs(after=1) == [Job.PASS]
+    assert loop.jobs(after=1) == [Job.BEAT]
+    assert loop.jobs(Beaten(due=False)) == [Job.PASS]
 
 
 def test_the_settles_questions_slow_down_and_become_patient() -> None:
@@ -172,8 +174,8 @@ def test_the_settles_questions_slow_down_and_become_patient() -> None:
 
 def test_any_error_leads_back_to_the_lock_and_never_to_sleep() -> None:
     loop = Loop().fall_asleep()
-    assert loop.jobs(after=15) == [Job.BEAT]
-    assert loop.jobs(Failed(UPLOAD)) == [Job.SILENCE]
+    assert loop.jobs(BELL) == [Job.PASS]
+    assert loop.jobs(Failed(UPLOAD, "broken")) == [Job.SILENCE]
     assert loop.phase is Phase.RESTING
     loop.on(Done())
     assert Job.PASS not in loop.jobs(BELL), "a backoff holds against the bell"
@@ -252,19 +254,19 @@ def test_a_retry_wakes_on_time_and_says_so() -> None:
 
 def test_a_retry_is_not_kept_waiting_by_a_settle_that_waits_for_an_open_writer() -> None:
     loop = Loop().lead()
-    loop.on(Passed(StepReport(retry_after=1)))
+    loop.on(Passed(StepReport(retry_after=0.8)))
     loop.on(Asked(7))
-    loop.on(Asked(7), after=0.5)
-    (action,) = [a for a in loop.on(after=0.5) if isinstance(a, RunUpload)]
+    loop.on(Asked(7), after=0.4)
+    (action,) = [a for a in loop.on(after=0.4) if isinstance(a, RunUpload)]
     assert (action.job, action.source) == (Job.PASS, Source.RETRY)
 
 
 def test_while_there_is_no_budget_bells_are_not_acted_upon_and_the_lock_stays() -> None:
     loop = Loop().lead()
-    assert loop.jobs(Passed(StepReport(), rest_for=3)) == [Job.SILENCE]
+    assert loop.jobs(Passed(StepReport(), rest_for=0.5)) == [Job.SILENCE]
     loop.on(Done())
     assert loop.jobs(BELL) == []
-    assert loop.jobs(after=3) == [Job.PASS]
+    assert loop.jobs(after=0.5) == [Job.PASS]
 
 
 def test_a_bigger_budget_ends_the_wait_for_it() -> None:
@@ -397,12 +399,34 @@ def test_during_a_long_job_the_beat_reads_the_flags_over_the_listen_session() ->
 
 
 def test_a_muted_bell_is_not_trusted_for_longer_than_a_second() -> None:
+    loop = Loop(fast_polling_interval=3600).fall_asleep()
+    assert loop.jobs(after=3600) == [Job.BEAT]
+    loop.on(Beaten(due=False, muted=True))
+    assert loop.jobs(after=1) == [Job.BEAT]
+
+
+def test_a_beat_that_falls_on_a_job_follows_when_that_ends() -> None:
+    loop = Loop().lead()
+    loop.on(after=15)
+    assert loop.state.upload.job is Job.PASS
+    assert loop.jobs(DRY) == [Job.BEAT]
+
+
+def test_a_long_drain_does_not_starve_the_beat() -> None:
+    loop, beats = Loop().lead(), 0
+    for _ in range(40):
+        beats += loop.jobs(Passed(StepReport(done=100, more=True)), after=1) == [Job.BEAT]
+        if loop.state.upload.job is Job.BEAT:
+            assert loop.jobs(Beaten(due=True)) == [Job.PASS]
+    assert beats >= 2
+
+
+def test_a_failed_beat_goes_back_to_the_lock_and_holds_no_order_up() -> None:
     loop = Loop().fall_asleep()
     loop.on(after=15)
-    loop.on(Beaten(due=False, muted=True))
-    assert loop.jobs(after=15) == [Job.BEAT]
-    loop.on(Beaten(due=False, muted=True))
-    assert next_due(loop.state) <= loop.now + 1
+    loop.on(BeatFailed())
+    assert loop.phase is Phase.AWAKE
+    assert loop.jobs(after=1) == [Job.PASS]
 
 
 def test_stop_waits_for_the_step_under_way_and_starts_nothing() -> None:
