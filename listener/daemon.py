@@ -76,17 +76,18 @@ class Daemon:
         self._stopping = threading.Event()
         self._stop_by = float("inf")
         self._fault: Fatal | None = None
+        self._bug: Exception | None = None
 
     def run(self) -> int:
-        """Run until SIGTERM or SIGINT; return 0. Raises Fatal for what no waiting mends."""
+        """Run until SIGTERM or SIGINT; return 0. Raises Fatal for what no waiting mends, and what a thread died of."""
         if self._status_address:
             self._status.start(self._status_address)
         with self._signals:
             while not self._turn():
                 pass
         self._close()
-        if self._fault:
-            raise self._fault
+        if fault := self._fault or self._bug:
+            raise fault
         return 0
 
     def _turn(self) -> bool:
@@ -97,7 +98,7 @@ class Daemon:
         for action in actions:
             self._perform(action, now)
         self._publisher.publish(self._state, now)
-        return Simple.QUIT in actions or now >= self._stop_by or self._fault is not None
+        return Simple.QUIT in actions or now >= self._stop_by or (self._fault or self._bug) is not None
 
     def _wait_and_collect(self) -> list[Event]:
         now = time.monotonic()
@@ -144,11 +145,16 @@ class Daemon:
     def _hand_out(self, role: str, work: Callable[[], T], then: Callable[[T], list[Event]]) -> None:
         """Run `work` in the thread of `role`; `then` runs in this one and says what has happened."""
 
-        def finished(result: T) -> None:
-            self._finished.append(lambda: then(result))
+        def run() -> None:
+            try:
+                result = work()
+            except Exception as bug:  # a job ends in an event, whatever happens: only a bug comes here
+                self._bug = bug
+            else:
+                self._finished.append(lambda: then(result))
             self._signals.wake()
 
-        self._workers[role].submit(work, finished)
+        self._workers[role].submit(run)
 
     def _upload_ended(self, ended: Ended) -> list[Event]:
         now, events = time.monotonic(), [ended.event]

@@ -52,13 +52,18 @@ SET_SQL = """
 select pg_catalog.set_config(name, value, false) from unnest(%s::text[], %s::text[]) as s (name, value)
 """
 
-LOST_CONNECTION_STATES = ("57P01", "57P02", "57P03", "57P05")
-"""terminated, crashed, cannot connect now, idle too long: SQLSTATEs that end a session (manual, appendix A)."""
+LOST_CONNECTION_STATES = ("57P01", "57P02", "57P03", "57P05", "0A000")
+"""terminated, crashed, cannot connect now, idle too long (manual, appendix A); and a prepared statement whose result
+has changed its type because the shop altered a column: a new session prepares it anew."""
 
 
-def connect_session(url: str, name: str, *, holds_locks: bool = False) -> Connection:
-    """Return a direct autocommit session with our settings. Raises Transient when the database cannot be reached."""
-    connection = _connect(url, name, CLIENT_SETTINGS, prepare_threshold=0)
+def connect_session(url: str, name: str, *, holds_locks: bool = False, pooled: bool = False) -> Connection:
+    """Return an autocommit session with our settings. Raises Transient when the database cannot be reached.
+
+    holds_locks: also the server is to notice when this host vanishes
+    pooled:      the host is a transaction pooler after all, where a prepared statement belongs to somebody else next
+    """
+    connection = _connect(url, name, CLIENT_SETTINGS, prepare_threshold=None if pooled else 0)
     settings = dict(SESSION_SETTINGS)
     if holds_locks:
         settings |= WORK_SETTINGS | (WORK_SETTINGS_14 if connection.info.server_version >= 140000 else {})
@@ -72,7 +77,7 @@ def connect_session(url: str, name: str, *, holds_locks: bool = False) -> Connec
 
 def connect_step(url: str, name: str) -> Connection:
     """Return a connection for one step, fit for a transaction pooler. Raises Transient."""
-    return _connect(url, name, {"connect_timeout": 5}, prepare_threshold=None)
+    return _connect(url, name, CLIENT_SETTINGS, prepare_threshold=None)
 
 
 def is_lost(connection: Connection, error: BaseException) -> bool:

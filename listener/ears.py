@@ -9,11 +9,16 @@ import time
 
 from listener.config import Configuration, Receipt
 from listener.errors import Transient
-from listener.events import Event, Listening, ListenLost, Rang, Source
+from listener.events import Channel, Event, Listening, ListenLost, Rang, Source
 from listener.store.config import READ_CONFIG_SQL, READ_FLAGS_SQL, RECORD_RECEIPT_SQL
 from listener.wake import Answered, ListenSession, Question
 
 logger = logging.getLogger(__name__)
+
+
+UNREADABLE = ("42P01", "42501")
+"""No such table, no right to it. Then every workflow counts as on, as it did before there was a table of switches; any
+other fault, such as a lock on it, leaves in force what is: a paused workflow must not run because somebody vacuums."""
 
 
 class Ears:
@@ -57,7 +62,7 @@ class Ears:
         except Transient as error:
             return self._lost(error)
         events: list[Event] = [Rang(channel) for channel in rang]
-        if rang:
+        if any(channel in (Channel.FLAGS, Channel.WORKFLOWS) for channel in rang):
             self._because, self._seen_at = Source.NOTIFY, now
         for answer in answers:
             events += self._take(answer, leading=leading)
@@ -85,7 +90,7 @@ class Ears:
         self._drop()
 
     def _take(self, answer: Answered, *, leading: bool) -> list[Event]:
-        if answer.error and answer.question is Question.CONFIG:  # the switches cannot be read: all count as on
+        if answer.question is Question.CONFIG and answer.sqlstate in UNREADABLE:
             return self._ask(Question.FLAGS, READ_FLAGS_SQL, time.monotonic())
         if answer.error:
             text = f"The database refused a {answer.question} statement: {answer.error}"
@@ -96,8 +101,13 @@ class Ears:
 
     def _write(self, receipt: Receipt, seen_at: float) -> None:
         now = time.monotonic()
-        if self._session is not None:
+        if self._session is None:
+            return
+        try:
             self._session.ask(Question.RECEIPT, RECORD_RECEIPT_SQL, receipt.parameters(now - seen_at), now)
+        except Transient as error:  # the next read() finds the session lost, and says so
+            name = receipt.parameter_name
+            logger.warning("The receipt of %s was not written: %s", name, error, extra={"event": "no_receipt"})
 
     def _ask(self, question: Question, query: str, now: float) -> list[Event]:
         if self._session is None:

@@ -130,6 +130,7 @@ def _apply(url: str, files: Iterable[str], tell: Tell) -> list[str]:
 COLLISIONS = ("23505", "40P01", "42P06", "42P07", "42710", "XX000")
 """SQLSTATEs of two that make the same object at once (IF NOT EXISTS does not see what is not committed yet)."""
 
+
 def _run(session: Session, file: str) -> str:
     """Run a whole file, again when it collided with another install: the other has come further by then."""
     tries = retry.colliding(lambda fault: getattr(fault.__cause__, "sqlstate", None) in COLLISIONS)

@@ -1,4 +1,4 @@
-"""One thread for one workflow: work goes in one piece at a time, what came of it goes to a callback.
+"""One thread for one workflow, which runs one piece of work after another.
 
 A thread of concurrent.futures would hold up the end of the process until its last call returns; these do not, so that
 a request that hangs cannot keep a stopping listener alive.
@@ -7,9 +7,6 @@ a request that hangs cannot keep a stopping listener alive.
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import TypeVar
-
-T = TypeVar("T")
 
 IDLE_AFTER_SECONDS = 30.0
 
@@ -33,9 +30,9 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def submit(self, work: Callable[[], T], then: Callable[[T], None]) -> None:
-        """Run `work` in the thread, and `then` with its result, also there. `work` handles its own errors."""
-        self._queue.put(lambda: then(work()))
+    def submit(self, work: Callable[[], None]) -> None:
+        """Run `work` in the thread. It handles its own errors."""
+        self._queue.put(work)
 
     def stop(self, timeout: float) -> None:
         """Let the thread end after what it is doing, and wait for it for at most `timeout` seconds."""

@@ -49,6 +49,7 @@ class Answered:
     question: Question
     value: str | None
     error: str | None = None
+    sqlstate: str | None = None
 
 
 class ListenSession:
@@ -123,7 +124,9 @@ def _answered(question: Question, result: pq.abc.PGresult) -> Answered:
     if result.status in (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK):
         value = result.get_value(0, 0) if result.ntuples else None
         return Answered(question, value.decode() if value is not None else None)
-    return Answered(question, None, result.error_message.decode(errors="replace").strip())
+    state = result.error_field(pq.DiagnosticField.SQLSTATE)
+    said = result.error_message.decode(errors="replace").strip().split("\n", 1)[0]
+    return Answered(question, None, said, state.decode() if state else None)
 
 
 def connect_listen(url: str, name: str, stopping: threading.Event, *, at_start: bool) -> ListenSession | Fatal:
@@ -171,9 +174,13 @@ def _listen_once(url: str, name: str, stopping: threading.Event, at_start: bool)
     except psycopg.Error as error:
         connection.close()
         raise Transient(f"LISTEN failed: {sentence(error)}") from error
-    except BaseException:
+    except (Fatal, Transient):
         connection.close()
         raise
+    except Exception as error:  # a bug: it must neither end this thread, which nobody would notice, nor spin
+        logger.exception("LISTEN failed: %s", error, extra={"event": "bug"})
+        connection.close()
+        raise Transient(f"LISTEN failed: {error}") from error
     return ListenSession(connection, deaf=deaf)
 
 

@@ -15,7 +15,20 @@ import psycopg
 from listener import bell, leader, retry
 from listener.database import Connection, connect_session, is_lost
 from listener.errors import Transient
-from listener.events import UPLOAD, Asked, Beaten, Done, Event, Failed, Job, Led, RunUpload, SessionLost, Source
+from listener.events import (
+    UPLOAD,
+    Asked,
+    Beaten,
+    BeatFailed,
+    Done,
+    Event,
+    Failed,
+    Job,
+    Led,
+    RunUpload,
+    SessionLost,
+    Source,
+)
 from listener.flags import Flags
 from listener.metrics import Metrics
 from listener.store import ledger
@@ -65,13 +78,13 @@ class WorkSession:
     def close(self, *, busy: bool) -> None:
         """Step down, so that a standby takes over at once, and close the session.
 
-        busy: a job is under way, and the thread that runs it has the session: its end must do, and tells the server.
+        busy: a job is under way, and its thread has the session: the end of the process closes it.
         """
-        connection, self._connection = self._connection, None
-        if connection is None or connection.closed:
+        connection = self._connection
+        if busy or connection is None or connection.closed:
             return
         try:
-            if self._epoch and not busy:
+            if self._epoch:
                 leader.step_down(connection, self._epoch)
         except psycopg.Error as error:
             logger.info("The work session was gone before it could step down: %s", error, extra={"event": "step_down"})
@@ -81,6 +94,8 @@ class WorkSession:
         if action.job is Job.LEAD:
             return Ended(Led(self._lead(flags, by_lease=not action.silence)))
         connection = self._standing()
+        if self._by_lease and not leader.renew_lease(connection, self._epoch):
+            raise leader.LeadLost("the lease has run out: another listener may lead")
         match action.job:
             case Job.PASS:
                 return Ended(self._pass(connection, action, flags))
@@ -105,7 +120,7 @@ class WorkSession:
 
     def _lead(self, flags: Flags, *, by_lease: bool) -> bool:
         if self._connection is None or self._connection.closed:
-            self._connection = connect_session(self._url, self._name, holds_locks=True)
+            self._connection = connect_session(self._url, self._name, holds_locks=True, pooled=by_lease)
             self._silent, self._epoch = False, 0
             leader.end_former_sessions(self._connection, self._name)
         epoch = leader.lead(self._connection, self._name, by_lease=by_lease)
@@ -113,18 +128,22 @@ class WorkSession:
             return False
         self._epoch, self._by_lease = epoch, by_lease
         self._upload.record_unrecorded(self._connection, flags)
-        doubtful = ledger.doubt_what_others_sent(self._connection, epoch)
+        doubtful = ledger.doubt_what_was_sent(self._connection, epoch)
         rehearse(self._connection)
         logger.info("Leading (epoch %d, %d orders in doubt)", epoch, doubtful, extra={"event": "leading"})
         return True
 
     def _be_silent(self, connection: Connection, *, wanted: bool) -> None:
         """Take or give back the silence lock. Refused: work on without; the next step tries again."""
-        if wanted and not self._silent:
-            self._silent = bell.hold_silence(connection)
-        elif self._silent and not wanted:
-            self._silent = False
-            bell.release_silence(connection)
+        try:
+            if wanted and not self._silent:
+                self._silent = bell.hold_silence(connection)
+            elif self._silent and not wanted:
+                bell.release_silence(connection)
+                self._silent = False
+        except psycopg.Error:
+            connection.close()  # whether we hold it now nobody can say, and a session does not refuse itself
+            raise
 
     def _pass(self, connection: Connection, action: RunUpload, flags: Flags) -> Event:
         self._be_silent(connection, wanted=action.silence)
@@ -144,8 +163,6 @@ class WorkSession:
 
     def _beat(self, connection: Connection, action: RunUpload) -> Ended:
         started = time.monotonic()
-        if self._by_lease and not leader.renew_lease(connection, self._epoch):
-            raise leader.LeadLost("the lease has run out: another listener may lead")
         seen = beat(connection)
         if seen.epoch != self._epoch:
             raise leader.LeadLost("another listener leads now: this one stands by")
@@ -172,7 +189,9 @@ class WorkSession:
             self._metrics.error("upload")
             fault = str(error).strip().split("\n", 1)[0]
             logger.warning("Upload error: %s", fault, extra={"event": "upload_error"})
-            return Failed(UPLOAD, getattr(error, "retry_after", None))
+            if action.job is Job.BEAT:
+                return BeatFailed()
+            return Failed(UPLOAD, fault, getattr(error, "retry_after", None))
         self._drop()
         self._failed_tries += 1
         fault = str(error).strip().split("\n", 1)[0]
