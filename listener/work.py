@@ -32,6 +32,7 @@ from listener.events import (
 from listener.flags import Flags
 from listener.metrics import Metrics
 from listener.store import ledger
+from listener.store.inbox import revive_completed
 from listener.store.progress import BeatRow, beat
 from listener.workflows.claim_orders import rehearse
 from listener.workflows.upload_orders import UploadOrders
@@ -168,7 +169,9 @@ class WorkSession:
             raise leader.LeadLost("another listener leads now: this one stands by")
         if action.check:
             self._note_beat(seen, (time.monotonic() - started) * 1000)
-        return Ended(Beaten(seen.due > 0, fresh=seen.fresh > 0, muted=seen.muted_by is not None), seen)
+        revived = revive_completed(connection) if seen.incomplete and action.check else 0
+        self._seen_due += revived
+        return Ended(Beaten(seen.due + revived > 0, fresh=seen.fresh > 0, muted=seen.muted_by is not None), seen)
 
     def _note_beat(self, seen: BeatRow, duration_ms: float) -> None:
         self._metrics.check(

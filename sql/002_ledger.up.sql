@@ -55,8 +55,7 @@ create table if not exists listener.ledger (
 create index if not exists ledger_open on listener.ledger (state, not_before)
 where state in ('waiting', 'sending', 'unknown');
 
-create index if not exists ledger_unwritten on listener.ledger (order_inbox_id)
-where not row_written and state in ('accepted', 'adopted', 'rejected', 'excluded');
+create index if not exists ledger_rejected on listener.ledger (settled_at) where state = 'rejected';
 
 -- What happened to an order, a line each time that its state or its error changed.
 create table if not exists listener.history (

@@ -28,6 +28,9 @@ DUE = f"{PENDING} and not {HELD}"
 
 COUNTED_UP_TO = 10_000
 
+LOOKS = 5
+"""How often an order without all its parts is looked at before it fails; `workflows.admit` says when."""
+
 CHECK_SQL = f"""
 select exists (select from orders_inbox o where {DUE}),
        (select count(*) from (select from orders_inbox o where {DUE} limit {COUNTED_UP_TO}) counted)
@@ -156,6 +159,24 @@ def _order(header: _Header, items: Sequence[Item]) -> Order:
         items=tuple(items),
         total_items=header.total_items,
     )
+
+
+INCOMPLETE = f"""state = 'rejected' and row_written and looks >= {LOOKS} and settled_at > now() - interval '1 hour'"""
+"""An order that failed within the hour because its parts did not come: they may come yet."""
+
+REVIVE_SQL = f"""
+update orders_inbox o set status = 'awaiting_shipment', failure_reason = null, updated_at = localtimestamp
+from listener.ledger l
+where o.id = l.order_inbox_id and l.{INCOMPLETE.replace(" and ", " and l.")}
+  and o.status = 'failed' and o.failure_reason = l.error
+  and exists (select from order_items_inbox i where i.order_inbox_id = o.id)
+  and coalesce(o.ship_street1, '') <> '' and coalesce(o.ship_city, '') <> ''
+"""
+
+
+def revive_completed(connection: Connection) -> int:
+    """Make pending again what failed for want of parts and has them now; return how many orders that are."""
+    return connection.execute(REVIVE_SQL).rowcount
 
 
 REFUSE_DOUBLE_SQL = f"""

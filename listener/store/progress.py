@@ -13,7 +13,7 @@ from psycopg.rows import class_row
 from listener.database import Connection
 from listener.locks import LOCK_CLASS, SILENCE_KEY
 from listener.store.config import READ_CONFIG_SQL, READ_FLAGS_SQL
-from listener.store.inbox import COUNTED_UP_TO, HELD, KEY, PENDING
+from listener.store.inbox import COUNTED_UP_TO, HELD, INCOMPLETE, KEY, PENDING
 
 _MOVE = """
 update polling_state set last_upload_check = localtimestamp, last_upload_count = {count}
@@ -50,6 +50,7 @@ with seen as materialized (
 moved as ({_MOVE.format(count="(select due from seen)")})
 select seen.*, (select epoch from listener.leader where id = 1) as epoch, ({{config}}) as config,
     (select count(*) from listener.ledger where state = 'held_back') as held_back,
+    exists (select from listener.ledger where {INCOMPLETE}) as incomplete,
     (select count(*) from pg_catalog.pg_stat_activity where datname = current_database()) as connections,
     (select count(*) from listener.api_calls where at > now() - interval '1 hour') as api_calls,
     (select pid from pg_catalog.pg_locks where locktype = 'advisory' and classid = {LOCK_CLASS}
@@ -78,6 +79,7 @@ class BeatRow:
     epoch: int
     config: str
     held_back: int
+    incomplete: bool
     connections: int
     api_calls: int
     muted_by: int | None

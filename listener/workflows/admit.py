@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from listener.flags import Flags
 from listener.orders import LONGEST_NUMBER, Order, shipstation_key
 from listener.shipstation.payload import problem
-from listener.store.inbox import ClaimedRow
+from listener.store.inbox import LOOKS, ClaimedRow
 from listener.store.ledger import Candidate, Verdict
 
 LOOKS_AT = (0.05, 0.2, 0.5, 1.0, 2.0)
@@ -54,8 +54,8 @@ def _wait_for_parts(row: ClaimedRow, order: Order, candidate: Candidate) -> Verd
     pieces = sum(item.quantity for item in order.items)
     if missing is None and pieces >= row.total_items:
         return None
-    if row.looks < len(LOOKS_AT):
+    if row.looks < LOOKS:
         wait = max(0.01, LOOKS_AT[row.looks] - row.seen_seconds)
         reason = missing or f"{pieces} of {row.total_items} pieces are there"
         return Verdict(candidate, "waiting", reason, wait_seconds=wait, looks=row.looks + 1)
-    return Verdict(candidate, "rejected", missing, "failed") if missing else None
+    return Verdict(candidate, "rejected", missing, "failed", looks=LOOKS) if missing else None

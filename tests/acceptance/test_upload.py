@@ -73,6 +73,17 @@ def test_an_order_without_items_or_address_fails_with_a_reason_and_the_others_go
     assert [order["orderNumber"] for order in account.orders] == ["GOOD-1"]
 
 
+def test_an_order_that_failed_for_want_of_items_goes_when_they_come_within_the_hour(
+    shop: Connection, account: ShipStationSimulator, asleep: ListenerProcess
+) -> None:
+    order_id = insert_order(shop, "LATE-1", items=[])
+    eventually(lambda: row_of(shop, "LATE-1"), lambda row: row[0] == "failed")
+    insert_items(shop, order_id, [("17001", 1, 100)])
+    set_flag(shop, "fast_polling_interval", "1")
+    assert account.wait_for_orders(1, 5)
+    assert eventually(lambda: row_of(shop, "LATE-1"), lambda row: row[0] == "uploaded")
+
+
 def test_a_locked_row_does_not_make_the_listener_spin_and_follows_when_it_is_free(
     dsn: str, shop: Connection, account: ShipStationSimulator, asleep: ListenerProcess
 ) -> None:
