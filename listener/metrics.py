@@ -144,7 +144,7 @@ class Metrics:
             self._workflow(workflow).errors += 1
 
     def order_latency(self, ms: float) -> None:
-        """Record how long an order took, from its commit to the request that carried it."""
+        """Record how long an order took, from the claim that first saw it to the record of its acceptance."""
         with self._lock:
             self._latencies.append(ms)
             self._measured += 1

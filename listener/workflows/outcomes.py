@@ -13,6 +13,10 @@ from listener.shipstation.payload import Outcome, Throttled, decode_results
 from listener.store.ledger import Candidate, Settled
 
 
+ABOUT_THE_ORDERS = (400, 409, 413, 422)
+"""Refusals of what was sent. Any other 4xx (a wrong path, an unpaid account) is no order's fault and counts for none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What an answer means: an outcome per order; for the workflow an error, a closed window, or a smaller batch."""
@@ -32,8 +36,11 @@ def read_answer(answer: Answer, batch: Sequence[Candidate]) -> Reading:
         return Reading(all_waiting(batch), Transient(fault))
     if 200 <= answer.status < 300:
         return _read_results(answer, batch)
-    if 400 <= answer.status < 500:
+    if answer.status in ABOUT_THE_ORDERS or b"too many requests" in answer.body[:500].lower():
         return _read_refusal(answer, batch)
+    if 400 <= answer.status < 500:
+        fault = f"ShipStation answered {answer.status} to every order: is SHIPSTATION_BASE_URL right?"
+        return Reading(all_waiting(batch, fault), Transient(fault))
     fault = f"ShipStation answered {answer.status}"
     return Reading(all_unknown(batch, fault), Transient(fault))
 

@@ -40,6 +40,7 @@ def main() -> None:
     settings = {"log_statement": "all", "log_line_prefix": "%a "}
     with shop(settings) as (postgres, url, operator), running_listener(url, operator) as (_, pid):
         wait_until(operator, ASLEEP)
+        operator.execute("select pg_sleep(5)")  # past the first beat, which comes a second after the start
         before, cpu_before = statements(postgres.log_text()), cpu_seconds(pid)
         operator.execute("set statement_timeout = 0")
         operator.execute(f"select pg_sleep({seconds})".encode())

@@ -178,13 +178,23 @@ def test_a_closed_window_of_shipstation_costs_no_token(db: Connection) -> None:
     clock = Clock()
     budget = Budget(clock)
     call_id = budget.take(db, Flags(), SEND)
-    budget.answered(db, call_id, answer(X_Rate_Limit_Remaining="0", X_Rate_Limit_Reset="30"), 1, None)
+    said = answer(X_Rate_Limit_Remaining="0", X_Rate_Limit_Reset="30")
+    budget.answered(said)
+    budget.note(db, call_id, said, 1, None)
+    assert journal(db) == [(SEND, 1, 200, None)]
     before = tokens(db)
     with pytest.raises(NoBudget) as none_left:
         budget.take(db, Flags(), SEND)
     assert none_left.value.seconds == 30
     assert (tokens(db), len(journal(db))) == (before, 1)
     clock.now += 30
+    assert budget.take(db, Flags(), SEND)
+
+
+def test_a_call_that_is_given_back_is_not_counted_in_the_window_either(db: Connection) -> None:
+    budget = Budget(Clock())
+    budget.answered(answer(X_Rate_Limit_Remaining="1", X_Rate_Limit_Reset="30"))
+    budget.give_back(db, budget.take(db, Flags(), SEND), Flags())
     assert budget.take(db, Flags(), SEND)
 
 
@@ -198,7 +208,7 @@ def test_an_empty_bucket_says_for_how_long(db: Connection) -> None:
 def test_no_answer_is_noted_with_its_reason(db: Connection) -> None:
     budget = Budget(Clock())
     call_id = budget.take(db, Flags(), SEND)
-    budget.not_answered(db, call_id, 4, NoAnswer("ShipStation did not answer: timed out"))
+    budget.note(db, call_id, None, 4, NoAnswer("ShipStation did not answer: timed out"))
     assert journal(db) == [(SEND, 4, None, "ShipStation did not answer: timed out")]
 
 

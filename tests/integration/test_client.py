@@ -19,7 +19,7 @@ from listener.shipstation.client import NoAnswer, NotSent, ShipStation
 from tests.support.proxy import TcpProxy
 
 CREATE = "/orders/createorders"
-SECRET = "a-secret-that-nobody-may-read"
+SECRET = "not-to-be-read"  # noqa: S105  an invented one
 Speak = Callable[[socket.socket], None]
 
 
@@ -183,7 +183,8 @@ def test_a_kept_connection_that_was_closed_meanwhile_is_not_used(
 def test_silence_is_no_answer_when_the_deadline_has_passed(
     account: ShipStationSimulator, ours: ShipStation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "DEADLINE_SECONDS", 0.2)
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(client, "DEADLINE_SECONDS", 0.3)
     hold = account.hold(path=CREATE)
     with pytest.raises(NoAnswer):
         ours.create_orders(payload("A-1"))
@@ -204,23 +205,21 @@ def trickle(head: bytes, pieces: list[bytes], ended: threading.Event) -> Speak:
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-MEASURED = b"HTTP/1.1 200 OK\r\nContent-Length: 25\r\n\r\n"
-LATE = "each read may take the whole deadline: the clock is only looked at every 64 KB"
+MEASURED = b"HTTP/1.1 200 OK\r\nContent-Length: 15\r\n\r\n"
 
 
 @pytest.mark.parametrize(
     ("head", "pieces"),
     [
-        pytest.param(CHUNKED, [b"1\r\nx\r\n"] * 25, id="chunks"),
-        pytest.param(MEASURED, [b"x"] * 25, id="body", marks=pytest.mark.xfail(strict=True, reason=LATE)),
-        pytest.param(
-            b"HTTP/1.1 200 OK\r\n", [b"X-A: 1\r\n"] * 25, id="head", marks=pytest.mark.xfail(strict=True, reason=LATE)
-        ),
+        pytest.param(CHUNKED, [b"1\r\nx\r\n"] * 15, id="chunks"),
+        pytest.param(MEASURED, [b"x"] * 15, id="body"),
+        pytest.param(b"HTTP/1.1 200 OK\r\n", [b"X-A: 1\r\n"] * 15, id="head"),
     ],
 )
 def test_an_answer_that_trickles_in_ends_with_the_deadline(
     speaks: Callable[[Speak], ShipStation], monkeypatch: pytest.MonkeyPatch, head: bytes, pieces: list[bytes]
 ) -> None:
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 0.1)
     monkeypatch.setattr(client, "DEADLINE_SECONDS", 0.4)
     ended = threading.Event()
     slow = speaks(trickle(head, pieces, ended))
@@ -228,7 +227,7 @@ def test_an_answer_that_trickles_in_ends_with_the_deadline(
     with pytest.raises(NoAnswer):
         slow.create_orders(b"[]")
     ended.set()
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 1
 
 
 @pytest.mark.parametrize("length", [True, False], ids=["announced", "until the end of the connection"])
@@ -293,9 +292,17 @@ def test_a_look_up_finds_exactly_the_number_though_the_service_matches_by_prefix
     assert ours.find_orders("A-")[0] == []
 
 
-def test_a_look_up_takes_case_and_blanks_for_nothing(account: ShipStationSimulator, ours: ShipStation) -> None:
+def test_a_look_up_takes_case_for_nothing(account: ShipStationSimulator, ours: ShipStation) -> None:
     ours.create_orders(payload("Abc-1"))
-    assert len(ours.find_orders(" aBC-1")[0]) == len(ours.find_orders("ABC-1 ")[0]) == 1
+    assert len(ours.find_orders("aBC-1")[0]) == 1
+
+
+@pytest.mark.parametrize("number", [" Abc-1", "Abc-1 "])
+def test_a_look_up_takes_blanks_around_the_number_for_nothing(
+    account: ShipStationSimulator, ours: ShipStation, number: str
+) -> None:
+    ours.create_orders(payload(number.strip()))
+    assert len(ours.find_orders(number)[0]) == 1
 
 
 @pytest.mark.parametrize("number", ["A&orderStatus=shipped", "A+1 #2", "A/1?x=%41", "Ä-1"])
@@ -330,6 +337,8 @@ def test_an_error_never_reads_as_not_there(account: ShipStationSimulator, ours: 
         '{"orders": null}',
         '{"orders": {}, "pages": 1}',
         '{"orders": [], "pages": 2}',
+        '{"orders": [], "pages": "1"}',
+        "[" * 100_000,
     ],
 )
 def test_what_is_no_whole_list_never_reads_as_not_there(speaks: Callable[[Speak], ShipStation], page: str) -> None:
@@ -337,14 +346,6 @@ def test_what_is_no_whole_list_never_reads_as_not_there(speaks: Callable[[Speak]
         speaks(says(page.encode())).find_orders("A-1")
 
 
-@pytest.mark.xfail(strict=True, reason="TypeError and RecursionError escape instead of NoAnswer")
-@pytest.mark.parametrize("page", ['{"orders": [], "pages": null}', '{"orders": [], "pages": "1"}', "[" * 100_000])
-def test_a_page_of_the_wrong_types_is_no_answer_and_no_bug(speaks: Callable[[Speak], ShipStation], page: str) -> None:
-    with pytest.raises(NoAnswer):
-        speaks(says(page.encode())).find_orders("A-1")
-
-
-@pytest.mark.xfail(strict=True, reason="str.upper() makes SS of ß; orders.order_key does not")
 def test_a_look_up_compares_numbers_as_the_ledger_does(speaks: Callable[[Speak], ShipStation]) -> None:
     page = {"orders": [{"orderNumber": "STRASSE-1"}], "pages": 1}
     assert speaks(says(json.dumps(page).encode())).find_orders("straße-1")[0] == []

@@ -194,7 +194,6 @@ def test_after_max_attempts_it_is_rejected_with_their_last_words(db: Connection)
     assert row_of(db, "A-1", "state", "error", "row_status", "attempts") == ("rejected", "words 3", "failed", 3)
 
 
-@pytest.mark.xfail(strict=True, reason="settled_at follows the state that was asked for, which is waiting")
 def test_an_order_that_is_rejected_by_its_last_refusal_has_a_time_of_that(db: Connection) -> None:
     ledger.claim(db, candidates("A-1"), epoch=1)
     record(db, refusal("A-1"), max_attempts=1)
@@ -211,16 +210,29 @@ def test_waiting_without_a_refusal_counts_no_attempt(db: Connection) -> None:
 # Doubt.
 
 
-def test_a_new_leader_doubts_what_former_ones_were_sending_and_nothing_of_its_own(db: Connection) -> None:
+def test_what_was_being_sent_up_to_an_epoch_is_in_doubt_and_what_is_settled_is_not(db: Connection) -> None:
     ledger.claim(db, candidates("OLD-1", "OLD-2"), epoch=1)
     record(db, Settled("OLD-2", "accepted", "902", "uploaded"))
     ledger.claim(db, candidates("OWN-1", first_id=3), epoch=2)
-    assert ledger.doubt_what_others_sent(db, 2) == 1
-    assert [state(db, key) for key in ("OLD-1", "OLD-2", "OWN-1")] == ["unknown", "accepted", "sending"]
-    (doubtful,) = ledger.doubtful(db, 10)
+    ledger.claim(db, candidates("NEW-1", first_id=4), epoch=3)
+    assert ledger.doubt_what_was_sent(db, 2) == 2
+    states = [state(db, key) for key in ("OLD-1", "OLD-2", "OWN-1", "NEW-1")]
+    assert states == ["unknown", "accepted", "unknown", "sending"]
+    doubtful, _ = ledger.doubtful(db, 10)
     assert (doubtful.order_key, doubtful.shipstation_key, doubtful.epoch) == ("OLD-1", "listener-OLD-1", 1)
     assert 0 <= doubtful.seconds_since_started < 60
-    assert ledger.doubt_what_others_sent(db, 2) == 0
+    assert ledger.doubt_what_was_sent(db, 2) == 0
+
+
+def test_a_look_up_that_failed_is_put_off_for_a_minute_and_only_while_in_doubt(db: Connection) -> None:
+    ledger.claim(db, candidates("A-1", "A-2"), epoch=1)
+    record(db, Settled("A-1", "unknown", wait_seconds=0.0))
+    for key in ("A-1", "A-2"):
+        ledger.postpone_look_up(db, key, "no answer")
+    assert ledger.doubtful(db, 10) == []
+    assert 50 < float(ledger.seconds_until_due(db)[1] or 0) <= 60
+    assert row_of(db, "A-1", "state", "error") == ("unknown", "no answer")
+    assert row_of(db, "A-2", "state", "error") == ("sending", None)
 
 
 def test_orders_in_doubt_are_looked_up_oldest_first_and_only_when_due(db: Connection) -> None:
@@ -234,11 +246,18 @@ def test_orders_in_doubt_are_looked_up_oldest_first_and_only_when_due(db: Connec
 
 def test_it_tells_when_the_next_waiting_and_the_next_doubtful_order_are_due(db: Connection) -> None:
     assert ledger.seconds_until_due(db) == (None, None)
-    ledger.claim(db, candidates("A-1", "A-2"), epoch=1)
-    record(db, Settled("A-1", "waiting", wait_seconds=0.0), Settled("A-2", "unknown", wait_seconds=30.0))
+    ledger.claim(db, candidates("A-1", "A-2", "A-3", "A-4"), epoch=1)
+    record(db, *[Settled(f"A-{n}", "waiting", wait_seconds=wait) for n, wait in ((1, 9.0), (2, 90.0))])
+    record(db, *[Settled(f"A-{n}", "unknown", wait_seconds=wait) for n, wait in ((3, 90.0), (4, 30.0))])
     waiting, doubtful = ledger.seconds_until_due(db)
-    assert waiting == 0.0
+    assert 5 < float(waiting or 0) <= 9
     assert 25 < float(doubtful or 0) <= 30
+
+
+def test_doubt_that_is_due_is_told_and_a_waiting_order_that_is_due_is_left_to_the_check(db: Connection) -> None:
+    ledger.claim(db, candidates("A-1", "A-2"), epoch=1)
+    record(db, Settled("A-1", "waiting", wait_seconds=0.0), Settled("A-2", "unknown", wait_seconds=0.0))
+    assert ledger.seconds_until_due(db) == (None, 0.0)
 
 
 # Set aside, and rows that come back.
@@ -332,7 +351,7 @@ def test_a_takeover_waits_for_a_claim_that_stands_fast(connect: Connect, db: Con
         ledger.claim(claiming, candidates("A-1"), epoch=1)
     takeover.join(10)
     assert began == [2]
-    assert ledger.doubt_what_others_sent(heir, 2) == 1
+    assert ledger.doubt_what_was_sent(heir, 2) == 1
 
 
 def test_standing_fast_twice_at_once_is_no_contention(connect: Connect, db: Connection) -> None:

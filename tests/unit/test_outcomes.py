@@ -136,6 +136,16 @@ def test_a_refused_key_is_an_error_that_names_the_settings_and_no_attempt(status
     assert not reading.halve
 
 
+@pytest.mark.parametrize("status", [402, 404, 405, 410])
+def test_a_refusal_that_is_no_orders_fault_is_an_error_and_no_attempt(status: int) -> None:
+    for batch in (BATCH, ONE):
+        reading = read(status, b"not here", batch)
+        assert [settled.state for settled in reading.settled] == ["waiting"] * len(batch)
+        assert not any(settled.refused for settled in reading.settled)
+        assert "SHIPSTATION_BASE_URL" in str(reading.error)
+        assert not reading.halve
+
+
 def test_a_refused_batch_is_halved_and_counts_for_nobody() -> None:
     assert read(400, {"Message": "The request is invalid."}) == Reading(all_waiting(BATCH), halve=True)
 
