@@ -12,9 +12,8 @@ from listener.shipstation.client import Answer
 from listener.shipstation.payload import Outcome, Throttled, decode_results
 from listener.store.ledger import Candidate, Settled
 
-
 ABOUT_THE_ORDERS = (400, 409, 413, 422)
-"""Refusals of what was sent. Any other 4xx (a wrong path, an unpaid account) is no order's fault and counts for none."""
+"""Refusals of what was sent. Any other 4xx (a wrong path, an unpaid account) is no order's fault and no attempt."""
 
 
 @dataclass(frozen=True, slots=True)
