@@ -31,6 +31,14 @@ class NoAnswer(Transient):
     """The request may have arrived, and no usable answer came back."""
 
 
+class TooManyRequests(NoAnswer):
+    """A look-up was throttled; `headers` say for how long."""
+
+    def __init__(self, headers: dict[str, str]) -> None:
+        super().__init__("ShipStation answered 429: too many requests")
+        self.headers = headers
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came back. Header names are in ShipStation's spelling."""
@@ -67,11 +75,13 @@ class ShipStation:
     def find_orders(self, number: str) -> tuple[list[dict[str, Any]], Answer]:
         """Return the orders under exactly this number, and the answer; the service's own search matches by prefix.
 
-        Raises NotSent or NoAnswer when that could not be found out: an error never reads as "not there".
+        Raises NotSent, NoAnswer or TooManyRequests when that could not be found out: no error reads as "not there".
         Source: ShipStation API V1, "List Orders".
         """
         query = urlencode({"orderNumber": number.strip(), "pageSize": 500, "sortBy": "CreateDate"})
         answer = self._request("GET", f"/orders?{query}", None)
+        if answer.status == 429:
+            raise TooManyRequests(answer.headers)
         if answer.status != 200:
             raise NoAnswer(f"ShipStation answered {answer.status} to the look-up of order {number}")
         page = answer.json()

@@ -12,7 +12,7 @@ from listener.database import Connection
 from listener.errors import Transient
 from listener.flags import Flags
 from listener.leader import stand_fast
-from listener.shipstation.client import DEADLINE_SECONDS, ShipStation
+from listener.shipstation.client import DEADLINE_SECONDS, ShipStation, TooManyRequests
 from listener.store import inbox, ledger
 from listener.store.ledger import Doubtful, Settled
 
@@ -34,6 +34,9 @@ def resolve_doubt(connection: Connection, epoch: int, shipstation: ShipStation, 
         call_id = budget.take(connection, flags, "GET /orders")
         try:
             found, answer = shipstation.find_orders(order.order_number)
+        except TooManyRequests as error:
+            budget.note(connection, call_id, None, 0, error)
+            raise budget.throttled(error.headers) from error
         except Transient as error:
             budget.note(connection, call_id, None, 0, error)
             ledger.postpone_look_up(connection, order.order_key, str(error))

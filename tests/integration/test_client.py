@@ -390,3 +390,13 @@ def test_the_key_goes_to_the_service_as_basic_authorization(stack: ExitStack) ->
         asking.join(10)
     assert head.startswith(b"POST /orders/createorders HTTP/1.1\r\n")
     assert b"basic qwxhzgrpbjpvcgvuihnlc2ftzq==" in head.lower()
+
+
+def test_a_throttled_look_up_says_for_how_long(speaks: Callable[[Speak], ShipStation]) -> None:
+    def speak(peer: socket.socket) -> None:
+        head = b"HTTP/1.1 429 Too Many Requests\r\nX-Rate-Limit-Reset: 17\r\nContent-Length: 2\r\n\r\n{}"
+        peer.sendall(head)
+
+    with pytest.raises(client.TooManyRequests) as caught:
+        speaks(speak).find_orders("A-1")
+    assert caught.value.headers["X-Rate-Limit-Reset"] == "17"
