@@ -10,7 +10,7 @@ __all__ = ["account", "shop"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--chaos-seconds", type=float, default=12.0, help="how long a randomised test goes on")
+    parser.addoption("--chaos-seconds", type=float, default=6.0, help="how long a randomised test goes on")
     parser.addoption("--chaos-seed", type=int, default=None, help="the seed that a failed run has printed")
 
 
