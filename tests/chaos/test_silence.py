@@ -51,6 +51,8 @@ def test_every_committed_order_is_found_without_a_heartbeat(
     assert max(Counter(order["orderNumber"] for order in account.orders).values()) == 1
     late = sorted(first_arrival(account, number) - at for writer in writers for number, at in writer.committed.items())
     print(f"{rounds} rounds, {len(late)} orders, slowest after {late[-1] * 1000:.0f} ms")
+    if chaos_seconds >= 60:  # a run of its own; a short one shares the machine with other tests
+        assert late[-1] < 0.5
     assert process.stop() == 0
     assert process.lines == []
 
