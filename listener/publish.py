@@ -58,7 +58,7 @@ class Publisher:
 
     def beat(self, seen: BeatRow, now: float) -> None:
         """Show what a beat saw."""
-        self._stale = (self._missing_triggers, self._muted_by) != (seen.missing_triggers, seen.muted_by)
+        self._stale |= (self._missing_triggers, self._muted_by) != (seen.missing_triggers, seen.muted_by)
         self._missing_triggers, self._muted_by = seen.missing_triggers, seen.muted_by
         self._metrics.set(
             pending=seen.pending,
