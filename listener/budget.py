@@ -28,21 +28,25 @@ class Budget:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._window = self._window_before = Window()
+        self._window = Window()
 
-    def take(self, connection: Connection, flags: Flags, endpoint: str, orders: int = 0) -> int:
-        """Take one call; return its id in the journal. Raises NoBudget."""
-        if (wait := self._window.wait(self._clock())) > 0:
+    def take(self, connection: Connection, flags: Flags, *endpoints: str, leaving: int = 0) -> list[int]:
+        """Take calls, all of them or none; return their ids in the journal. Raises NoBudget.
+
+        leaving: so many must be left for what is more urgent.
+        """
+        if (wait := self._window.wait(self._clock(), len(endpoints) + leaving)) > 0:
             raise NoBudget(wait)
-        call_id, wait = api_calls.take_call(connection, flags.api_calls_per_hour, endpoint, orders)
-        if call_id is None:
+        ids, wait = api_calls.take_calls(connection, flags.api_calls_per_hour, endpoints, leaving=leaving)
+        if not ids:
             raise NoBudget(wait)
-        self._window_before, self._window = self._window, self._window.after_request(self._clock())
-        return call_id
+        for _ in endpoints:
+            self._window = self._window.after_request(self._clock())
+        return ids
 
     def give_back(self, connection: Connection, call_id: int, flags: Flags) -> None:
-        """Return the call that was taken last, and not made after all."""
-        self._window = self._window_before
+        """Return a call that was taken and not made after all."""
+        self._window = self._window.without_request()
         api_calls.give_back_call(connection, call_id, flags.api_calls_per_hour)
 
     def answered(self, answer: Answer) -> None:

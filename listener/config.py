@@ -41,10 +41,11 @@ class Configuration:
         self.enabled = frozenset(WORKFLOWS)
         self._refused: dict[str, str] = {}
         self._read_before = False
+        self._requeued = 0
 
     def take(self, text: str, source: str) -> tuple[Configured, list[Receipt]]:
         """Put in force what the tables say; return the event and the receipts to be written."""
-        rows, controls = decode_config(text)
+        rows, controls, requeued = decode_config(text)
         before = self.flags
         self.flags, refusals = parse_flags(rows, before)
         self.enabled = _enabled(controls)
@@ -52,7 +53,8 @@ class Configuration:
         if self._read_before:
             receipts += [self._accept(change, source) for change in changes(before, self.flags)]
         self._read_before = True
-        return Configured(self.flags, self.enabled), receipts
+        self._requeued = self._requeued if requeued is None else requeued
+        return Configured(self.flags, self.enabled, self._requeued), receipts
 
     def _refuse(self, refusals: tuple[Refusal, ...], before: Flags, source: str) -> list[Receipt]:
         new = [refusal for refusal in refusals if self._refused.get(refusal.parameter_name) != refusal.value]

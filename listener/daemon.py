@@ -33,6 +33,7 @@ from listener.status.server import StatusServer
 from listener.threads import Worker
 from listener.wake import ListenSession, connect_listen
 from listener.work import Ended, WorkSession
+from listener.workflows.dry_run import DryRun
 from listener.workflows.import_xml import ImportXml
 from listener.workflows.run_import import ImportRunner
 from listener.workflows.upload_orders import UploadOrders
@@ -51,14 +52,18 @@ STOP_WITHIN_SECONDS = 10.0
 class Daemon:
     """The loop, and what it hands work to."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, dry_run: Callable[[str], None] | None = None) -> None:
+        """`dry_run`: send nothing, import nothing, and say to this what would go."""
         name = f"listener {secrets.token_hex(4)}"
-        self._url, self._name = settings.listen_database_url, f"{name} listen"
+        self._url = url = settings.listen_database_url
+        self._name = f"{name} listen"
         self._metrics = metrics = Metrics(__version__)
         key, secret = settings.shipstation_api_key, settings.shipstation_api_secret
-        upload = UploadOrders(ShipStation(settings.shipstation_base_url, key, secret), metrics)
-        self._work = WorkSession(settings.listen_database_url, f"{name} work", upload, metrics)
-        self._import = _import_runner(settings, f"{name} step", metrics)
+        shipstation = ShipStation(settings.shipstation_base_url, key, secret)
+        upload = DryRun(shipstation, metrics, dry_run) if dry_run else UploadOrders(shipstation, metrics)
+        self._dry_run = dry_run is not None
+        self._work = WorkSession(url, f"{name} work", upload, metrics, dry_run=self._dry_run)
+        self._import = None if dry_run else _import_runner(settings, f"{name} step", metrics)
         self._publisher = Publisher(metrics)
         self._status = StatusServer(metrics, self._is_alive)
         self._status_address = settings.status_address
@@ -160,6 +165,8 @@ class Daemon:
         now, events = time.monotonic(), [ended.event]
         if isinstance(ended.event, Led) and ended.event.leading:
             self._announce()
+        elif isinstance(ended.event, Led) and self._dry_run:
+            self._fault = Fatal("another listener runs on this database: a dry run needs its place, so stop it first")
         if ended.beat is not None:
             self._publisher.beat(ended.beat, now)
             seen = self._ears.configure(ended.beat.config, Source.HEARTBEAT, now, leading=self._state.leading)

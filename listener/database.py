@@ -36,6 +36,10 @@ SESSION_SETTINGS: dict[str, str] = {
     "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "15s",
     "search_path": "public",
+    # Our questions take a few ms. When the planner errs on their cost, it would spend more on compiling them, or on
+    # starting workers for them.
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
 }
 
 WORK_SETTINGS: dict[str, str] = {
@@ -57,22 +61,24 @@ LOST_CONNECTION_STATES = ("57P01", "57P02", "57P03", "57P05", "0A000")
 has changed its type because the shop altered a column: a new session prepares it anew."""
 
 
-def connect_session(url: str, name: str, *, holds_locks: bool = False, pooled: bool = False) -> Connection:
-    """Return an autocommit session with our settings. Raises Transient when the database cannot be reached.
-
-    holds_locks: also the server is to notice when this host vanishes
-    pooled:      the host is a transaction pooler after all, where a prepared statement belongs to somebody else next
+def connect_work(url: str, name: str) -> Connection:
+    """Return the work session, on a direct host: autocommit, with our settings, and with a server that notices when this
+    host vanishes. Raises Transient when the database cannot be reached.
     """
-    connection = _connect(url, name, CLIENT_SETTINGS, prepare_threshold=None if pooled else 0)
-    settings = dict(SESSION_SETTINGS)
-    if holds_locks:
-        settings |= WORK_SETTINGS | (WORK_SETTINGS_14 if connection.info.server_version >= 140000 else {})
+    connection = _connect(url, name, CLIENT_SETTINGS, prepare_threshold=0)
+    newer = WORK_SETTINGS_14 if connection.info.server_version >= 140000 else {}
     try:
-        connection.execute(SET_SQL, [list(settings), list(settings.values())])
+        make_ours(connection, WORK_SETTINGS | newer)
     except psycopg.Error as error:
         connection.close()
         raise Transient(sentence(error)) from error
     return connection
+
+
+def make_ours(connection: Connection, more: dict[str, str] | None = None) -> None:
+    """Give a session our settings. Behind a transaction pooler they would stay with whoever comes next."""
+    settings = SESSION_SETTINGS | (more or {})
+    connection.execute(SET_SQL, [list(settings), list(settings.values())])
 
 
 def connect_step(url: str, name: str) -> Connection:

@@ -80,17 +80,19 @@ class ListenLost:
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """The flags and the switched-on workflows, as the tables have them now."""
+    """The flags and the switched-on workflows, as the tables have them now. `requeued` grows with each requeue."""
 
     flags: Flags
     enabled: frozenset[str]
+    requeued: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Led:
-    """The end of a LEAD job: whether this process leads."""
+    """The end of a LEAD job: whether this process leads. `foreign` as in Beaten."""
 
     leading: bool
+    foreign: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,11 +114,17 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Beaten:
-    """The end of a BEAT job. `fresh`: a due order that was never tried; `muted`: a stranger holds the silence lock."""
+    """The end of a BEAT job.
+
+    fresh:   a due order that was never tried
+    muted:   a stranger holds the silence lock
+    foreign: in what this database differs from the one of the first run; '' for not at all
+    """
 
     due: bool
     fresh: bool = False
     muted: bool = False
+    foreign: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,9 @@ class Fields(TypedDict, total=False):
     db_connections: int
     api_used_last_hour: int
     api_limit: int
+    api_waiting_seconds: float  # until a call may be made, when one is wanted
+    mirror_orders: int  # orders of ShipStation that the mirror holds
+    mirror_full: bool  # the first reading has come to its end
 
 
 class WorkflowFields(TypedDict, total=False):
@@ -100,6 +103,9 @@ class Metrics:
             "db_connections": 0,
             "api_used_last_hour": 0,
             "api_limit": 0,
+            "api_waiting_seconds": 0.0,
+            "mirror_orders": 0,
+            "mirror_full": False,
         }
         self._workflows = {name: Workflow() for name in CONTROL_NAMES.values()}
         self._wakes = {source.value: 0 for source in Source}
@@ -168,13 +174,15 @@ class Metrics:
             known: Fields = self._fields.copy()
             latencies, measured = list(self._latencies), self._measured
             body: dict[str, Any] = {
-                **{name: value for name, value in known.items() if name not in ("api_used_last_hour", "api_limit")},
+                **{name: value for name, value in known.items() if not name.startswith(("api_", "mirror_"))},
                 "workflows": {name: workflow.as_json() for name, workflow in self._workflows.items()},
                 "wakes": dict(self._wakes),
                 "missed_notifications": self._missed,
             }
         body["degraded"], body["flags"] = list(known["degraded"]), asdict(known["flags"])
         body["api_budget"] = {"used_last_hour": known["api_used_last_hour"], "limit": known["api_limit"]}
+        body["api_budget"]["waiting_seconds"] = known["api_waiting_seconds"]
+        body["mirror"] = {"full": known["mirror_full"], "orders": known["mirror_orders"]}
         body["order_latency_ms"] = _percentiles(latencies) | {"n": measured}
         body["version"], body["started_at"] = self._version, self._started_at.isoformat()
         return body

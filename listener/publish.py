@@ -12,6 +12,8 @@ from listener.store.progress import BeatRow
 
 logger = logging.getLogger(__name__)
 
+THIS_IS_PRODUCTION = "listener install --this-is-production"
+
 
 class Publisher:
     """Tells `metrics` what the loop knows. Belongs to the main thread."""
@@ -29,8 +31,9 @@ class Publisher:
         if state == self._published and not self._stale:
             return
         self._stale = False
-        _log_backoffs(self._published or State(), state, now)
-        self._published = state
+        before, self._published = self._published or State(), state
+        _log_backoffs(before, state, now)
+        _log_hold(before, state)
         self._metrics.set(
             role="leader" if state.leading else "standby",
             listening=state.listening,
@@ -70,6 +73,11 @@ class Publisher:
 
     def _degraded(self, state: State) -> list[str]:
         reasons = []
+        if state.foreign:
+            reasons.append(
+                f"held, nothing is uploaded: this looks like a restored copy ({state.foreign}); if this is production,"
+                f" run `{THIS_IS_PRODUCTION}` with the listener's own LISTEN_DATABASE_URL"
+            )
         if not state.listening:
             reasons.append("not listening: the LISTEN session is lost, reconnecting")
         if state.deaf:
@@ -94,9 +102,19 @@ def _log_backoffs(before: State, after: State, now: float) -> None:
             logger.warning(text, round(is_.due_at - now), is_.errors, extra={"event": "backoff"})
 
 
+def _log_hold(before: State, after: State) -> None:
+    if after.foreign and after.foreign != before.foreign:
+        text = "Uploads are held, since this looks like a restored copy: %s. If this is production, run `%s`"
+        logger.error(text, after.foreign, THIS_IS_PRODUCTION, extra={"event": "held"})
+    elif before.foreign and not after.foreign:
+        logger.info("Uploads go on: this is production now", extra={"event": "held_no_more"})
+
+
 def _upload_state(state: State) -> str:
     if UPLOAD not in state.enabled:
         return "disabled"
+    if state.foreign:
+        return "held"
     return "backoff" if state.upload.backing_off else state.upload.phase.value
 
 

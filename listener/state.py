@@ -6,7 +6,7 @@ The upload's phases are a circle with one door to sleep::
        ▲               ▲ ▲              │ somebody wrote                   │ bell, beat, retry
        └─session lost  │ └──────────────┘                                  │
                        ├───────────────────────────────────────────────────┘
-                    RESTING   a bell would change nothing: backing off, no budget, switched off, heartbeat only
+                    RESTING   a bell would change nothing: backing off, no budget, switched off, a copy, heartbeat only
 
 ASLEEP is entered from SETTLING alone. Every start, reconnect, takeover and error leads back to AWAKE or RESTING, where
 the silence lock is held again, and so through another settle: `bell` says why an order would be lost otherwise.
@@ -75,7 +75,9 @@ class State:
     beat_owed: bool = False  # it fell on a job under way, and follows when that ends
     missed_at: float = inf
     config_rang: bool = False
+    requeued: int = 0  # the newest order that somebody asked another try for
     configured: bool = False  # the flags have been read: nothing is uploaded under defaults that the tables may deny
+    foreign: str = ""  # in what this differs from the database of the first run: a copy must not ship
     stopping: bool = False
 
     @property
@@ -92,6 +94,11 @@ class State:
     def may_work(self) -> bool:
         """The upload may run a job: it leads, or it may try to, with LISTEN standing and the flags known."""
         return self.leading or (self.listening and self.configured)
+
+    @property
+    def upload_switched_on(self) -> bool:
+        """Orders may be sent: nobody has switched the workflow off, and this is no restored copy."""
+        return UPLOAD in self.enabled and not self.foreign
 
     @property
     def import_may_run(self) -> bool:
@@ -112,12 +119,13 @@ class State:
     def rests_between_passes(self) -> bool:
         """No bell may wake the upload now, so that it rests under the silence lock instead of going to sleep."""
         flags = self.flags
-        return UPLOAD not in self.enabled or not (flags.fast_polling_enabled and flags.notify_enabled and self.hearing)
+        rings = flags.fast_polling_enabled and flags.notify_enabled and self.hearing
+        return not (self.upload_switched_on and rings)
 
     @property
     def beat_is_check(self) -> bool:
         """The beat's look at the inbox decides whether a pass follows."""
-        if UPLOAD not in self.enabled or not self.flags.fast_polling_enabled:
+        if not (self.upload_switched_on and self.flags.fast_polling_enabled):
             return False
         at_rest = self.upload.phase is Phase.RESTING and self.upload.due_at == inf
         return self.upload.phase is Phase.ASLEEP or at_rest

@@ -10,7 +10,6 @@ from typing import Any
 
 from listener.events import (
     IMPORT,
-    UPLOAD,
     Asked,
     Beaten,
     BeatFailed,
@@ -66,7 +65,7 @@ def _rest(state: State, until: float, *, backing_off: bool = False) -> State:
 def _resume(state: State, source: Source, now: float) -> State:
     """Enter the phase that the flags ask for: after a start or reconnect always by way of a look."""
     starting = source in (Source.STARTUP, Source.RECONNECT)
-    if UPLOAD not in state.enabled:
+    if not state.upload_switched_on:
         return _rest(state, inf)
     if state.rests_between_passes and not starting:
         return _rest_between_passes(state, now)
@@ -74,7 +73,7 @@ def _resume(state: State, source: Source, now: float) -> State:
 
 
 def _rest_between_passes(state: State, now: float) -> State:
-    old_behaviour = UPLOAD in state.enabled and not state.flags.fast_polling_enabled
+    old_behaviour = state.upload_switched_on and not state.flags.fast_polling_enabled
     return _rest(state, now + OLD_BEHAVIOUR_SECONDS if old_behaviour else inf)
 
 
@@ -121,13 +120,15 @@ def _configured(state: State, event: Configured, now: float) -> State:
     before, was_backing_off = state, state.upload.backing_off
     beat_at = state.beat_at if state.configured else inf  # the first beat keeps time by the first flags read
     state = replace(state, configured=True, beat_at=beat_at)
-    state = replace(state, flags=event.flags, enabled=event.enabled)
+    state = replace(state, flags=event.flags, enabled=event.enabled, requeued=event.requeued)
     state = replace(state, beat_at=min(state.beat_at, now + state.heartbeat_seconds))
-    if (event.flags, event.enabled) == (before.flags, before.enabled):
+    same_flags = (event.flags, event.enabled) == (before.flags, before.enabled)
+    if not same_flags:
+        state = replace(state, imports=_import_after_change(before, state, now))
+    if same_flags and (event.requeued == before.requeued or not before.configured):
         return state
     state = upload_becomes(state, errors=0)
-    state = replace(state, imports=_import_after_change(before, state, now))
-    if was_backing_off or _upload_terms(before) != _upload_terms(state):
+    if was_backing_off or _upload_terms(before) != _upload_terms(state):  # a flag, or requeue, ends a backoff
         state = _changed(state, Source.MANUAL, now)
     return state
 
@@ -135,7 +136,7 @@ def _configured(state: State, event: Configured, now: float) -> State:
 def _upload_terms(state: State) -> tuple[object, ...]:
     flags = state.flags
     return (
-        UPLOAD in state.enabled,
+        state.upload_switched_on,
         flags.fast_polling_enabled,
         flags.notify_enabled,
         flags.api_calls_per_hour,
@@ -158,6 +159,7 @@ def _led(state: State, event: Led, now: float) -> State:
     state = upload_becomes(state, job=None, led_before=True, rethink=False, kept_alive_at=now + KEEPALIVE_SECONDS)
     state = replace(
         state,
+        foreign=event.foreign,
         imports=replace(state.imports, due_at=now, source=source),
         beat_at=min(state.beat_at, now + FIRST_BEAT_SECONDS),
     )
@@ -213,7 +215,9 @@ def pause_before_asking(settling_for: float) -> float:
 
 def _beaten(state: State, event: Beaten, now: float) -> State:
     was_check, phase = state.beat_is_check, state.upload.phase
-    state, instead = _job_ended(upload_becomes(state, muted=event.muted), now)
+    rethink = state.upload.rethink or event.foreign != state.foreign
+    state = upload_becomes(replace(state, foreign=event.foreign), muted=event.muted, rethink=rethink)
+    state, instead = _job_ended(state, now)
     state = replace(state, beat_at=min(state.beat_at, now + state.heartbeat_seconds))
     if instead:
         return replace(instead, beat_at=state.beat_at)
@@ -226,9 +230,11 @@ def _beaten(state: State, event: Beaten, now: float) -> State:
 
 def _beat_failed(state: State, _: BeatFailed, now: float) -> State:
     """Go back to the lock, as after any error, and look after a pause."""
-    state, _instead = _job_ended(state, now)
+    state, instead = _job_ended(state, now)
     if state.upload.phase in (Phase.RESTING, Phase.STANDBY):
-        return state
+        return instead or state
+    if not state.upload_switched_on:
+        return _rest(state, inf)
     return upload_becomes(wake(state, Source.RETRY, now), due_at=now + MUFFLED_SECONDS)
 
 
@@ -242,13 +248,13 @@ def _failed(state: State, event: Failed, now: float) -> State:
         errors = state.imports.errors + 1
         due_at = now + max(event.retry_after or 0, seconds_before(WORKFLOW_BACKOFF, errors))
         imports = replace(state.imports, running=False, errors=errors, due_at=due_at, backing_off=True)
-        imports = replace(imports, fault=event.reason)
-        return replace(state, imports=replace(imports, source=Source.RETRY))
+        return replace(state, imports=replace(imports, fault=event.reason, source=Source.RETRY))
     state, _ = _job_ended(state, now)
     errors = state.upload.errors + 1
     state = upload_becomes(state, errors=errors, fault=event.reason, source=Source.RETRY, checked=False)
     until = now + max(event.retry_after or 0, seconds_before(WORKFLOW_BACKOFF, errors))
-    return _rest(state, until, backing_off=True)
+    on = state.upload_switched_on  # or no longer: then there is no time to begin again
+    return _rest(state, until if on else inf, backing_off=on)
 
 
 def _session_lost(state: State, event: SessionLost, now: float) -> State:

@@ -22,7 +22,7 @@ from psycopg import pq, sql
 from tenacity import RetryCallState
 
 from listener import retry
-from listener.database import Connection, connect_session, sentence, unmendable
+from listener.database import Connection, connect_step, make_ours, sentence, unmendable
 from listener.errors import Fatal, Transient
 from listener.events import Channel
 
@@ -161,16 +161,18 @@ def _listen_once(url: str, name: str, stopping: threading.Event, at_start: bool)
     if stopping.is_set():
         raise Transient("stopping")
     try:
-        connection = connect_session(url, name)
+        connection = connect_step(url, name)
     except Transient as error:
         fault = unmendable(error) if at_start else None
         raise fault or error from error
     try:
+        deaf = not _hears(connection, url, name)
+        if not deaf:  # a pooler would keep our settings, and our channels, for whoever comes next
+            make_ours(connection)
+            for channel in Channel:
+                connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
         if at_start:
             require_schema(connection)
-        deaf = not _hears(connection, url, name)
-        for channel in Channel:
-            connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
     except psycopg.Error as error:
         connection.close()
         raise Transient(f"LISTEN failed: {sentence(error)}") from error
@@ -186,7 +188,7 @@ def _listen_once(url: str, name: str, stopping: threading.Event, at_start: bool)
 
 SCHEMA_SQL = """
 select array(select name from unnest(array['orders_inbox', 'order_items_inbox', 'configuration_params', 'polling_state',
-    'workflow_controls', 'listener.ledger', 'listener.budget', 'listener.leader']) name
+    'workflow_controls', 'listener.ledger', 'listener.home', 'listener.budget', 'listener.leader']) name
     where pg_catalog.to_regclass(name) is null)
 """
 
@@ -202,7 +204,7 @@ def _hears(connection: Connection, url: str, name: str) -> bool:
     """A notification sent from a second connection arrives on this one. The channel is random: no other probe's."""
     channel = f"listener_probe_{secrets.token_hex(8)}"
     connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
-    other = connect_session(url, f"{name} probe")
+    other = connect_step(url, f"{name} probe")
     try:
         other.execute(sql.SQL("notify {}").format(sql.Identifier(channel)))
     finally:

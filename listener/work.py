@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 import psycopg
+from psycopg.errors import InvalidSchemaName, UndefinedTable
 
 from listener import bell, leader, retry
-from listener.database import Connection, connect_session, is_lost
+from listener.database import Connection, connect_step, connect_work, is_lost
 from listener.errors import Transient
 from listener.events import (
     UPLOAD,
@@ -31,13 +32,16 @@ from listener.events import (
 )
 from listener.flags import Flags
 from listener.metrics import Metrics
-from listener.store import ledger
+from listener.store import home, ledger
 from listener.store.inbox import revive_completed
 from listener.store.progress import BeatRow, beat
+from listener.store.prune import prune
 from listener.workflows.claim_orders import rehearse
 from listener.workflows.upload_orders import UploadOrders
 
 logger = logging.getLogger(__name__)
+
+PRUNE_EVERY_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,18 +55,21 @@ class Ended:
 class WorkSession:
     """Runs the upload's jobs, one at a time, on a session that it opens when it must lead."""
 
-    def __init__(self, url: str, name: str, upload: UploadOrders, metrics: Metrics) -> None:
+    def __init__(self, url: str, name: str, upload: UploadOrders, metrics: Metrics, *, dry_run: bool = False) -> None:
         self._url = url
         self._name = name
         self._upload = upload
         self._metrics = metrics
+        self._dry_run = dry_run  # nothing is sent, so that pending orders stay, and are no fault
         self._connection: Connection | None = None
         self._epoch = 0
         self._by_lease = False
         self._silent = False
         self._seen_due = 0
         self._failed_tries = 0
-        self._last_fault = ""
+        self._last_fault = self._last_error = ""
+        self._here = home.Home("", "", "")
+        self._pruned_at = float("-inf")
 
     def run(self, action: RunUpload, flags: Flags) -> Ended:
         """Run one job. Never raises: whatever goes wrong is the event."""
@@ -74,6 +81,8 @@ class WorkSession:
             logger.exception("Upload error: %s", error, extra={"event": "bug"})
             return Ended(self._gone_wrong(action, error))
         self._failed_tries, self._last_fault = 0, ""
+        if action.job in (Job.PASS, Job.BEAT):
+            self._last_error = ""
         return ended
 
     def close(self, *, busy: bool) -> None:
@@ -93,7 +102,8 @@ class WorkSession:
 
     def _run(self, action: RunUpload, flags: Flags) -> Ended:
         if action.job is Job.LEAD:
-            return Ended(Led(self._lead(flags, by_lease=not action.silence)))
+            leading = self._lead(flags, by_lease=not action.silence)
+            return Ended(Led(leading, foreign=self._foreign(home.read_home(self._standing())) if leading else ""))
         connection = self._standing()
         if self._by_lease and not leader.renew_lease(connection, self._epoch):
             raise leader.LeadLost("the lease has run out: another listener may lead")
@@ -121,18 +131,31 @@ class WorkSession:
 
     def _lead(self, flags: Flags, *, by_lease: bool) -> bool:
         if self._connection is None or self._connection.closed:
-            self._connection = connect_session(self._url, self._name, holds_locks=True, pooled=by_lease)
+            connect = connect_step if by_lease else connect_work
+            self._connection = connect(self._url, self._name)
             self._silent, self._epoch = False, 0
             leader.end_former_sessions(self._connection, self._name)
         epoch = leader.lead(self._connection, self._name, by_lease=by_lease)
         if epoch is None:
             return False
         self._epoch, self._by_lease = epoch, by_lease
-        self._upload.record_unrecorded(self._connection, flags)
+        self._look_around(self._connection)
+        self._upload.begin(self._connection, epoch, flags)
         doubtful = ledger.doubt_what_was_sent(self._connection, epoch)
         rehearse(self._connection)
         logger.info("Leading (epoch %d, %d orders in doubt)", epoch, doubtful, extra={"event": "leading"})
         return True
+
+    def _look_around(self, connection: Connection) -> None:
+        """See which database this is. The first run remembers it; a dry run sends nothing, and need not hold back."""
+        self._here = home.where_it_is(connection)
+        if not self._dry_run:
+            home.note_first_run(connection, self._here)
+        elif foreign := home.differences(self._here, home.read_home(connection)):
+            logger.warning("A run would hold all orders here: %s", foreign, extra={"event": "foreign"})
+
+    def _foreign(self, remembered: list[str] | None) -> str:
+        return "" if self._dry_run else home.differences(self._here, remembered)
 
     def _be_silent(self, connection: Connection, *, wanted: bool) -> None:
         """Take or give back the silence lock. Refused: work on without; the next step tries again."""
@@ -167,11 +190,16 @@ class WorkSession:
         seen = beat(connection)
         if seen.epoch != self._epoch:
             raise leader.LeadLost("another listener leads now: this one stands by")
+        if started - self._pruned_at > PRUNE_EVERY_SECONDS:
+            self._pruned_at = started
+            prune(connection)
         if action.check:
             self._note_beat(seen, (time.monotonic() - started) * 1000)
-        revived = revive_completed(connection) if seen.incomplete and action.check else 0
+        revived = revive_completed(connection) if seen.incomplete and action.check and not self._dry_run else 0
         self._seen_due += revived
-        return Ended(Beaten(seen.due + revived > 0, fresh=seen.fresh > 0, muted=seen.muted_by is not None), seen)
+        fresh = seen.fresh > 0 and not self._dry_run
+        muted, foreign = seen.muted_by is not None, self._foreign(seen.home)
+        return Ended(Beaten(seen.due + revived > 0, fresh=fresh, muted=muted, foreign=foreign), seen)
 
     def _note_beat(self, seen: BeatRow, duration_ms: float) -> None:
         self._metrics.check(
@@ -190,14 +218,16 @@ class WorkSession:
         lost = self._connection is None or isinstance(error, leader.LeadLost) or is_lost(self._connection, error)
         if not lost and action.job is not Job.LEAD:
             self._metrics.error("upload")
-            fault = str(error).strip().split("\n", 1)[0]
-            logger.warning("Upload error: %s", fault, extra={"event": "upload_error"})
+            fault = _fault(error)
+            if fault != self._last_error:
+                logger.warning("Upload error: %s", fault, extra={"event": "upload_error"})
+                self._last_error = fault
             if action.job is Job.BEAT:
                 return BeatFailed()
             return Failed(UPLOAD, fault, getattr(error, "retry_after", None))
         self._drop()
         self._failed_tries += 1
-        fault = str(error).strip().split("\n", 1)[0]
+        fault = _fault(error)
         if fault != self._last_fault:
             logger.warning("The work session was lost: %s", fault, extra={"event": "session_lost"})
             self._last_fault = fault
@@ -208,3 +238,10 @@ class WorkSession:
         self._silent, self._epoch = False, 0
         if connection is not None:
             connection.close()
+
+
+def _fault(error: Exception) -> str:
+    """Return an error in one line that says what to do."""
+    if isinstance(error, UndefinedTable | InvalidSchemaName) and "listener." in str(error):
+        return "the listener's own tables are missing: run `listener install`"
+    return str(error).strip().split("\n", 1)[0]

@@ -71,6 +71,10 @@ drop index concurrently if exists listener_drop_idx_orders_inbox_awaiting;
 -- next
 drop index concurrently if exists listener_drop_idx_orders_inbox_pending;
 -- next
+drop index concurrently if exists listener_drop_idx_orders_inbox_key;
+-- next
+drop index concurrently if exists listener_drop_idx_shipped_orders_key;
+-- next
 set statement_timeout = '30s';
 set lock_timeout = '2s';
 reset client_min_messages;

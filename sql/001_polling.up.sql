@@ -1,4 +1,4 @@
--- What the listener needs of the shop's own schema: polling_state, the flags, the workflow switches, two indexes and a
+-- What the listener needs of the shop's own schema: polling_state, the flags, the workflow switches, four indexes and a
 -- time limit for statements. Also listener.installed, which remembers what was there before us, so that
 -- 001_polling.down.sql can tell ours from theirs. The first note about an object stays: a second run finds our own
 -- work and must not take it for the shop's.
@@ -112,7 +112,8 @@ declare
     is_valid   boolean;
     is_built   boolean;
 begin
-    foreach index_name in array array['idx_orders_inbox_awaiting', 'idx_orders_inbox_pending'] loop
+    foreach index_name in array array['idx_orders_inbox_awaiting', 'idx_orders_inbox_pending',
+                                      'idx_orders_inbox_key', 'idx_shipped_orders_key'] loop
         select i.indisvalid, exists (select from pg_catalog.pg_stat_progress_create_index p
                                      where p.index_relid = i.indexrelid)
         into is_valid, is_built
@@ -135,11 +136,20 @@ drop index concurrently if exists listener_drop_idx_orders_inbox_awaiting;
 -- next
 drop index concurrently if exists listener_drop_idx_orders_inbox_pending;
 -- next
+drop index concurrently if exists listener_drop_idx_orders_inbox_key;
+-- next
+drop index concurrently if exists listener_drop_idx_shipped_orders_key;
+-- next
 create index concurrently if not exists idx_orders_inbox_awaiting on orders_inbox (status)
 where status = 'awaiting_shipment';
 -- next
 create index concurrently if not exists idx_orders_inbox_pending on orders_inbox (id) include (order_number)
 where status = 'awaiting_shipment' and coalesce(shipstation_order_id, '') = '';
+-- next
+-- A number in its one normal form, however the shop wrote it.
+create index concurrently if not exists idx_orders_inbox_key on orders_inbox (upper(btrim(order_number)));
+-- next
+create index concurrently if not exists idx_shipped_orders_key on shipped_orders (upper(btrim(order_number)));
 -- next
 set statement_timeout = '30s';
 set lock_timeout = '2s';

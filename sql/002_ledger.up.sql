@@ -1,5 +1,6 @@
--- The listener's own memory, in schema listener: who leads, what was tried at ShipStation and what became of it, the
--- budget of API calls and their journal, the changes of flags, and the files that were imported.
+-- The listener's own memory, in schema listener: who leads, what was tried at ShipStation and what became of it, what
+-- ShipStation is known to have, the budget of API calls and their journal, the changes of flags, and the files that
+-- were imported.
 --
 -- No foreign key points to the shop's tables: their clean-up deletes old orders, and what we know of them must stay.
 -- The ledger's key is the order number in its one normal form, upper case and without blanks around it.
@@ -29,8 +30,22 @@ create table if not exists listener.leader (
 
 insert into listener.leader (id) values (1) on conflict do nothing;
 
--- One row an order that we know of, written before it is sent. While it waits, is being sent or is in doubt, it keeps
--- the order out of the check until not_before.
+-- One row: which database this is. A restored copy differs in one of the three, and a copy must not ship.
+create table if not exists listener.home (
+    id                integer primary key default 1 check (id = 1),
+    database          text not null,
+    system_identifier text not null,
+    host              text not null,
+    since             timestamptz not null default clock_timestamp()
+);
+
+-- One row an order that we know of, written before it is sent. While it waits, is being sent, is in doubt or is held
+-- back, it keeps the order out of the check: until not_before, if there is one.
+--   doubt        why an unknown outcome is to be looked up: no answer came; the order was refused as shipped there;
+--                or it failed alone, while others were taken
+--   batch_limit  with how many others it may share a request, after a whole request was refused
+--   again        which of our own keys at ShipStation it has: the second is for an order that was cancelled there
+--   requeued_at  when somebody asked for another try: from then on its age does not hold it back
 create table if not exists listener.ledger (
     order_key            text primary key,
     order_inbox_id       integer not null,
@@ -42,7 +57,12 @@ create table if not exists listener.ledger (
     attempts             integer not null default 0,
     looks                integer not null default 0,
     not_before           timestamptz,
+    doubt                text check (doubt in ('no answer', 'locked there', 'failed alone')),
+    batch_limit          integer,
+    again                integer not null default 1,
+    requeued_at          timestamptz,
     epoch                bigint,
+    owner                text,
     first_seen_at        timestamptz not null default clock_timestamp(),
     started_at           timestamptz,
     settled_at           timestamptz,
@@ -53,7 +73,16 @@ create table if not exists listener.ledger (
 );
 
 create index if not exists ledger_open on listener.ledger (state, not_before)
-where state in ('waiting', 'sending', 'unknown');
+where state in ('waiting', 'sending', 'unknown', 'held_back');
+
+-- What keeps an order out of the check, by its number. All that the check asks stands in the index. Not unique, though
+-- it could be: a second unique index would fail an INSERT ... ON CONFLICT that runs into another.
+create index if not exists ledger_holds on listener.ledger (order_key) include (state, not_before)
+where state in ('waiting', 'sending', 'unknown', 'held_back');
+
+-- A row whose number the shop changes is still the order that we are sending.
+create index if not exists ledger_in_hand on listener.ledger (order_inbox_id) include (state)
+where state in ('sending', 'unknown') or state in ('accepted', 'adopted') and not row_written;
 
 create index if not exists ledger_rejected on listener.ledger (settled_at) where state = 'rejected';
 
@@ -94,6 +123,54 @@ referencing new table as new_rows for each statement execute function listener.n
 create or replace trigger listener_ledger_updated after update on listener.ledger
 referencing old table as old_rows new table as new_rows
 for each statement execute function listener.note_changed_states();
+-- next
+-- What ShipStation is known to have, whoever made it there. A row stays when the order vanishes from the lists.
+create table if not exists listener.mirror (
+    shipstation_order_id text primary key,
+    order_key            text not null,
+    order_number         text not null,
+    shipstation_key      text,
+    status               text not null,
+    created_at           timestamptz not null,
+    modified_at          timestamptz not null,
+    merged_into          text,
+    seen_at              timestamptz not null default clock_timestamp()
+);
+
+create index if not exists mirror_order on listener.mirror (order_key);
+
+create index if not exists mirror_shipstation_key on listener.mirror (shipstation_key);
+
+create index if not exists mirror_modified on listener.mirror (modified_at);
+
+-- One row: up to which change the mirror has been read (watermark), since when it has held everything (full_at), and
+-- when it was last read to the end (fresh_at).
+create table if not exists listener.mirror_state (
+    id         integer primary key default 1 check (id = 1),
+    watermark  timestamptz,
+    full_at    timestamptz,
+    fresh_at   timestamptz
+);
+
+insert into listener.mirror_state (id) values (1) on conflict do nothing;
+
+-- What a person should look at: several orders at ShipStation for one of ours, for instance.
+create table if not exists listener.conflicts (
+    id                    bigint generated always as identity primary key,
+    order_key             text not null,
+    kind                  text not null,
+    shipstation_order_ids text[] not null,
+    at                    timestamptz not null default clock_timestamp(),
+    unique (order_key, kind, shipstation_order_ids)
+);
+
+-- Who asked for another try of an order. The newest id is part of what the listener reads when it is rung.
+create table if not exists listener.requeues (
+    id        bigint generated always as identity primary key,
+    order_key text not null,
+    by        text not null,
+    at        timestamptz not null default clock_timestamp()
+);
 -- next
 -- One row: calls to ShipStation that may be made now. It outlives restarts and holds for all processes together.
 create table if not exists listener.budget (

@@ -55,11 +55,12 @@ begin
     end if;
 
     select string_agg(name, ', ') into ledger_tables
-    from unnest(array['leader', 'ledger', 'history', 'budget', 'api_calls', 'config_log', 'imports', 'quarantine',
-                      'imported_orders']) as t (name)
+    from unnest(array['leader', 'home', 'ledger', 'history', 'mirror', 'mirror_state', 'conflicts', 'requeues',
+                      'budget', 'api_calls', 'config_log', 'imports', 'quarantine', 'imported_orders']) as t (name)
     where to_regclass('listener.' || name) is null;
     if ledger_tables is null then
         select (select count(*) from listener.leader) = 1 and (select count(*) from listener.budget) = 1
+           and (select count(*) from listener.mirror_state) = 1
         into ledger_rows;
     end if;
 
@@ -116,6 +117,18 @@ begin
                    and i.indrelid = to_regclass('public.orders_inbox')
                    and pg_get_expr(i.indpred, i.indrelid) = '((status = ''awaiting_shipment''::text) AND (COALESCE(shipstation_order_id, ''''::text) = ''''::text))'),
          'run sql/001_polling.up.sql or `listener install`; if an index of that name has another condition, first drop index concurrently idx_orders_inbox_pending'),
+        ('index idx_orders_inbox_key is there, valid, on the normal form of orders'' numbers',
+         exists (select from pg_index i
+                 where i.indexrelid = to_regclass('public.idx_orders_inbox_key') and i.indisvalid
+                   and i.indrelid = to_regclass('public.orders_inbox') and i.indpred is null
+                   and pg_get_expr(i.indexprs, i.indrelid) = 'upper(btrim(order_number))'),
+         'run sql/001_polling.up.sql or `listener install`; if an index of that name has another expression, first drop index concurrently idx_orders_inbox_key'),
+        ('index idx_shipped_orders_key is there, valid, on the normal form of shipped orders'' numbers',
+         exists (select from pg_index i
+                 where i.indexrelid = to_regclass('public.idx_shipped_orders_key') and i.indisvalid
+                   and i.indrelid = to_regclass('public.shipped_orders') and i.indpred is null
+                   and pg_get_expr(i.indexprs, i.indrelid) = 'upper(btrim(order_number))'),
+         'run sql/001_polling.up.sql or `listener install`; if an index of that name has another expression, first drop index concurrently idx_shipped_orders_key'),
         (format('the flags are there%s', ': ' || flags), flags_missing is null,
          format('missing in configuration_params, category Polling, sku NULL: %s; run sql/001_polling.up.sql or `listener install`', flags_missing)),
         ('the workflows are there', workflows is null,
@@ -125,7 +138,7 @@ begin
                 case timeout when '0' then 'none' else timeout || ' ms' end)),
         ('the listener''s own tables are there', ledger_tables is null and ledger_rows,
          format('missing: %s; run sql/002_ledger.up.sql or `listener install`',
-                coalesce(ledger_tables, 'the one row of leader or of budget'))),
+                coalesce(ledger_tables, 'the one row of leader, budget or mirror_state'))),
         ('the triggers are there and enabled', triggers is null,
          format('missing or disabled: %s; run sql/003_notify.up.sql or `listener install`', triggers)),
         ('the trigger functions are as they were installed', altered is null,

@@ -22,6 +22,9 @@ COMMANDS = {
     "config": "listener.cli.steer",
     "pause": "listener.cli.steer",
     "resume": "listener.cli.steer",
+    "explain": "listener.cli.orders",
+    "failed": "listener.cli.orders",
+    "requeue": "listener.cli.orders",
     "simulate": "listener.cli.simulate",
 }
 """Each command and its module, in the order of the help; importing them all would cost a short command its speed."""
@@ -50,6 +53,7 @@ def group() -> None:
       listener demo                        see it work, on a database and a ShipStation of its own
       listener install                     put tables and triggers into $DATABASE_URL
       listener run                         the worker
+      listener explain 1001                what became of an order, and what happens next
       listener config history              what was changed, when, and whether it was taken
     """
 

@@ -7,12 +7,13 @@ import click
 
 from listener.daemon import Daemon
 from listener.errors import Fatal
-from listener.log import configure
+from listener.log import configure, escape
 from listener.settings import read_settings
 
 
 @click.command()
-def run() -> int:
+@click.option("--dry-run", is_flag=True, help="Send nothing; say what would go, what would not, and why.")
+def run(dry_run: bool) -> int:
     """Upload orders as they are committed, until SIGTERM or SIGINT.
 
     \b
@@ -24,6 +25,7 @@ def run() -> int:
     Example:
       DATABASE_URL=postgresql://shop@db.example.com/shop \\
       SHIPSTATION_API_KEY_FILE=/run/secrets/key SHIPSTATION_API_SECRET_FILE=/run/secrets/secret  listener run
+      listener run --dry-run    the same without the request; imports nothing, changes no order
 
     Exits with 0 when asked to stop, with 2 when a setting is wrong or `listener install` has not been run.
     """
@@ -32,9 +34,14 @@ def run() -> int:
         # Reading a large file must not keep a bell waiting: a thread that computes lets others in after 0.5 ms, not 5.
         sys.setswitchinterval(0.0005)
         configure(settings.log_level, settings.log_format, secrets=settings.secrets())
-        return Daemon(settings).run()
+        return Daemon(settings, _say if dry_run else None).run()
     except Fatal as fault:
         raise UnusableSettings(str(fault)) from fault
+
+
+def _say(line: str) -> None:
+    click.echo(escape(line))
+    sys.stdout.flush()
 
 
 class UnusableSettings(Fatal):

@@ -10,6 +10,7 @@ import click
 from listener import install as files
 from listener.errors import Fatal
 from listener.settings import read_direct_url
+from listener.store import home
 from listener.verify import Check, Verdict
 from listener.verify import verify as check_everything
 
@@ -27,19 +28,36 @@ def _report(applied: Sequence[str]) -> None:
 
 @click.command()
 @click.option("--base-tables", is_flag=True, help="First create the shop's own tables where they are missing.")
+@click.option("--this-is-production", is_flag=True, help="Afterwards: let a restored or moved database upload again.")
 @print_option
-def install(base_tables: bool, only_print: bool) -> None:
+def install(base_tables: bool, this_is_production: bool, only_print: bool) -> None:
     """Prepare the database. Safe to run again.
+
+    The first run remembers the database's name, its cluster and the host of LISTEN_DATABASE_URL. Where one of them
+    differs, nothing is uploaded: --this-is-production remembers those of now. Name the host as the listener does.
 
     \b
     Example: DATABASE_URL=postgresql://shop@localhost/shop listener install
              listener install --print | psql "$DATABASE_URL" -v ON_ERROR_STOP=1
     """
+    if only_print and this_is_production:
+        raise click.UsageError("--this-is-production notes what it is connected to: that cannot be printed")
     if only_print:
         click.echo(files.script(files.install_files(base_tables=base_tables)), nl=False)
         return
-    _report(files.install(read_direct_url(os.environ), base_tables=base_tables, tell=_tell))
+    url = read_direct_url(os.environ)
+    _report(files.install(url, base_tables=base_tables, tell=_tell))
     click.echo("installed; `listener verify` looks at all of it")
+    if this_is_production:
+        _move_in(url)
+
+
+def _move_in(url: str) -> None:
+    with files.open_session(url, _tell) as session:
+        here = home.where_it_is(session)
+        home.move_in(session, here)
+    cluster = here.system_identifier or "not known"
+    click.echo(f"production is here now: database {here.database}, host {here.host}, cluster {cluster}")
 
 
 @click.command()

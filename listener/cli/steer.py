@@ -104,14 +104,15 @@ def resume(workflow: str, by: str | None) -> None:
 
 
 def _switch(workflow: str, by: str | None, *, enabled: bool) -> str:
-    who = by or _user()
+    who = by or user_name()
     with _transaction() as connection:
         if not switch_workflow(connection, workflow, enabled=enabled, who=who):
             raise Fatal(f"workflow_controls has no row for {workflow}; run `listener install`, which adds it")
     return who
 
 
-def _user() -> str:
+def user_name() -> str:
+    """Return who gives the command, as the system knows them."""
     try:
         return os.environ.get("USER") or getpass.getuser()
     except (KeyError, OSError):  # a container's user id without a name

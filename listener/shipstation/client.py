@@ -7,6 +7,7 @@ credentials must not travel). An answer is read up to 16 MB and within one deadl
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -15,7 +16,6 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from listener.errors import Transient
-from listener.orders import order_key
 from listener.shipstation.deadline import deadline, watched_pool
 
 CONNECT_SECONDS = 5.0
@@ -32,11 +32,11 @@ class NoAnswer(Transient):
 
 
 class TooManyRequests(NoAnswer):
-    """A look-up was throttled; `headers` say for how long."""
+    """A question was throttled; the answer's headers say for how long."""
 
-    def __init__(self, headers: dict[str, str]) -> None:
-        super().__init__("ShipStation answered 429: too many requests")
-        self.headers = headers
+    def __init__(self, answer: "Answer") -> None:
+        super().__init__(f"ShipStation answered {answer.status}: too many requests")
+        self.answer = answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,28 +72,18 @@ class ShipStation:
         """POST /orders/createorders: `body` is a JSON array of at most 100 orders. Raises NotSent, NoAnswer."""
         return self._request("POST", "/orders/createorders", body)
 
-    def find_orders(self, number: str) -> tuple[list[dict[str, Any]], Answer]:
-        """Return the orders under exactly this number, and the answer; the service's own search matches by prefix.
+    def list_orders(self, query: Mapping[str, str]) -> Answer:
+        """GET /orders: one page, which `shipstation.listing` reads.
 
-        Raises NotSent, NoAnswer or TooManyRequests when that could not be found out: no error reads as "not there".
+        Raises NotSent, NoAnswer or TooManyRequests when there is no page: no error reads as "nothing there".
         Source: ShipStation API V1, "List Orders".
         """
-        query = urlencode({"orderNumber": number.strip(), "pageSize": 500, "sortBy": "CreateDate"})
-        answer = self._request("GET", f"/orders?{query}", None)
-        if answer.status == 429:
-            raise TooManyRequests(answer.headers)
+        answer = self._request("GET", f"/orders?{urlencode(query)}", None)
+        if answer.status == 429 or b"too many requests" in answer.body[:100].lower():
+            raise TooManyRequests(answer)
         if answer.status != 200:
-            raise NoAnswer(f"ShipStation answered {answer.status} to the look-up of order {number}")
-        page = answer.json()
-        if (
-            not isinstance(page, dict)
-            or not isinstance(page.get("orders"), list)
-            or page.get("pages") not in (None, 0, 1)
-        ):
-            raise NoAnswer(f"ShipStation's answer to the look-up of order {number} is not a whole list of orders")
-        wanted = order_key(number)
-        orders = [order for order in page["orders"] if isinstance(order, dict)]
-        return [order for order in orders if order_key(str(order.get("orderNumber", ""))) == wanted], answer
+            raise NoAnswer(f"ShipStation answered {answer.status} to the question what it has")
+        return answer
 
     def close(self) -> None:
         """Close the kept connections."""

@@ -48,10 +48,15 @@ def order_payload(order: Order, key: str) -> Json:
         "billTo": _address(order.bill_to if order.bill_to.name.strip() else order.ship_to),
         "shipTo": _address(order.ship_to),
         "items": [_item(item) for item in items],
-        "amountPaid": sum((item.unit_price * item.quantity for item in items), Decimal("0.00")),
+        "amountPaid": amount_of(order),
         "taxAmount": 0,
         "shippingAmount": 0,
     }
+
+
+def amount_of(order: Order) -> Decimal:
+    """Return what an order costs, in dollars."""
+    return sum((item.unit_price * item.quantity for item in order.items), Decimal("0.00"))
 
 
 def encode(payloads: Iterable[Json]) -> bytes:

@@ -20,15 +20,19 @@ class Window:
     remaining: int = ASSUMED_LIMIT
     reset_at: float = inf
 
-    def wait(self, now: float) -> float:
-        """Return the seconds until a request may be made; 0 when one may be made now."""
-        return 0.0 if self.remaining > 0 else max(0.0, self.reset_at - now)
+    def wait(self, now: float, requests: int = 1) -> float:
+        """Return the seconds until so many requests may be made; 0 when they may be made now."""
+        return 0.0 if self.remaining >= requests else max(0.0, self.reset_at - now)
 
     def after_request(self, now: float) -> "Window":
         """Count a request that is about to leave."""
         if now >= self.reset_at:
             return Window(ASSUMED_LIMIT - 1, now + WINDOW_SECONDS)
         return Window(self.remaining - 1, min(self.reset_at, now + WINDOW_SECONDS))
+
+    def without_request(self) -> "Window":
+        """Take back the count of a request that did not leave."""
+        return Window(self.remaining + 1, self.reset_at)
 
     def after_answer(self, headers: Mapping[str, str], now: float) -> "Window":
         """Believe the headers of an answer; without them, keep counting."""

@@ -4,6 +4,8 @@ A bucket of burst min(20, max(2, limit / 2)), refilled with the rest of the limi
 to `limit` calls. Counting journal rows would be no limit: two processes that both count 199 of 200 both pass.
 """
 
+from collections.abc import Sequence
+
 from listener.database import Connection
 from listener.store.text import storable
 
@@ -15,6 +17,11 @@ def burst_of(limit: int) -> float:
     return min(BURST, max(2, limit / 2))
 
 
+def calls_a_second(limit: int) -> float:
+    """Return how fast the bucket fills under a limit of `limit` an hour."""
+    return max(limit - burst_of(limit), 0.5) / 3600
+
+
 # clock_timestamp(), because the time a transaction began says nothing of now. A clock that was set back refills
 # nothing and costs no more than the refill of that time.
 TAKE_SQL = """
@@ -24,24 +31,28 @@ with filled as (
     from listener.budget where id = 1 for update),
 taken as (
     update listener.budget b set tokens = f.tokens - %(calls)s, refilled_at = clock_timestamp()
-    from filled f where b.id = 1 and f.tokens >= %(calls)s returning b.id),
+    from filled f where b.id = 1 and f.tokens >= %(needed)s returning b.id),
 noted as (
-    insert into listener.api_calls (endpoint, orders) select %(endpoint)s, %(orders)s from taken returning id)
-select (select id from noted), (select (%(calls)s - tokens) / %(rate)s from filled)
+    insert into listener.api_calls (endpoint) select unnest(%(endpoints)s::text[]) from taken returning id)
+select array(select id from noted order by id), (select (%(needed)s - tokens) / %(rate)s from filled)
 """
 
 
-def take_call(connection: Connection, limit: int, endpoint: str, orders: int = 0) -> tuple[int | None, float]:
-    """Take one call and note it in the journal; return (its id, 0), or (None, seconds until there is one).
+def take_calls(
+    connection: Connection, limit: int, endpoints: Sequence[str], *, leaving: int = 0
+) -> tuple[list[int], float]:
+    """Take a call for each endpoint, all or none; return (their ids in the journal, 0), or ([], seconds until then).
 
+    leaving: so many calls must be left for others afterwards.
     On its own, in autocommit: never inside a claim's transaction, which would hold the one row that all share.
     """
-    burst = burst_of(limit)
-    rate = max(limit - burst, 0.5) / 3600
-    parameters = {"burst": burst, "rate": rate, "calls": 1, "endpoint": endpoint, "orders": orders}
+    burst, rate = burst_of(limit), calls_a_second(limit)
+    calls = len(endpoints)
+    needed = max(calls, min(calls + leaving, burst))
+    parameters = {"burst": burst, "rate": rate, "calls": calls, "needed": needed, "endpoints": list(endpoints)}
     row = connection.execute(TAKE_SQL, parameters).fetchone()
-    call_id, wait = row if row else (None, 1.0)
-    return (int(call_id), 0.0) if call_id is not None else (None, max(0.05, float(wait)))
+    ids, wait = row if row else ([], 1.0)
+    return (ids, 0.0) if ids else ([], max(0.05, float(wait or 1.0)))
 
 
 NOTE_SQL = """

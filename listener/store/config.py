@@ -7,6 +7,7 @@ another statement: hence no parameters and no percent sign in it.
 import json
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from psycopg.rows import class_row
 
@@ -21,16 +22,29 @@ _WORKFLOWS = """
 (select coalesce(json_object_agg(workflow_name, enabled), '{}') from workflow_controls)
 """
 
-READ_CONFIG_SQL = f"select json_build_object('flags', {_FLAGS}, 'workflows', {_WORKFLOWS})::text"
+_REQUEUED = "(select coalesce(max(id), 0) from listener.requeues)"
 
-# Without workflow_controls: a table that is missing or may not be read counts as every workflow being on.
+READ_CONFIG_SQL = f"""
+select json_build_object('flags', {_FLAGS}, 'workflows', {_WORKFLOWS}, 'requeued', {_REQUEUED})::text
+"""
+
+# The flags alone: a table of switches that is missing or may not be read counts as every workflow being on.
 READ_FLAGS_SQL = f"select json_build_object('flags', {_FLAGS}, 'workflows', json_build_object())::text"
 
 
-def decode_config(text: str) -> tuple[list[tuple[str, str]], dict[str, bool]]:
-    """Return what READ_CONFIG_SQL or READ_FLAGS_SQL answered: (parameter_name, value) by id, and what is enabled."""
+class Tables(NamedTuple):
+    """What the tables say: (parameter_name, value) by id; what is enabled; the newest requeue (None: unknown)."""
+
+    flags: list[tuple[str, str]]
+    workflows: dict[str, bool]
+    requeued: int | None
+
+
+def decode_config(text: str) -> Tables:
+    """Return what READ_CONFIG_SQL or READ_FLAGS_SQL answered."""
     config = json.loads(text)
-    return [(name, value) for name, value in config["flags"]], config["workflows"]
+    flags = [(name, value) for name, value in config["flags"]]
+    return Tables(flags, config["workflows"], config.get("requeued"))
 
 
 LOCAL_SETTINGS_SQL = """
@@ -48,7 +62,7 @@ def read_flag_rows(connection: Connection) -> list[tuple[str, str]]:
     """Return the rows of category Polling, in the order of their id."""
     row = connection.execute(READ_FLAGS_SQL).fetchone()
     assert row is not None  # noqa: S101  a select without from has one row
-    return decode_config(row[0])[0]
+    return decode_config(row[0]).flags
 
 
 # $1 parameter_name, $2 old, $3 new, $4 verdict, $5 reason, $6 source, $7 seconds since it was seen, $8 seconds since it

@@ -13,6 +13,7 @@ from psycopg.rows import class_row, namedtuple_row
 
 from listener.database import Connection
 from listener.orders import Address, Item, Order
+from listener.store.mirror import BY_NUMBER_SQL, There
 
 PENDING = "o.status = 'awaiting_shipment' and coalesce(o.shipstation_order_id, '') = ''"
 """Production also has 'awaiting_shipment' rows that are uploaded; those have an id. The trigger has the same words."""
@@ -20,9 +21,18 @@ PENDING = "o.status = 'awaiting_shipment' and coalesce(o.shipstation_order_id, '
 KEY = "pg_catalog.upper(pg_catalog.btrim(o.order_number))"
 """The normal form of a number: the ledger's key, and every comparison's."""
 
-HELD = f"""exists (
+# OFFSET 0 keeps these look-ups from becoming joins: one or two probes of a small index a pending row, whatever the
+# planner knows of the tables. A join is a third faster at its best, and reads millions of rows when the planner errs.
+# CASE asks in this order: most held rows are held by their number.
+HELD = f"""case when exists (
     select from listener.ledger l where l.order_key = {KEY}
-    and (l.state in ('sending', 'unknown', 'held_back') or l.state = 'waiting' and l.not_before > now()))"""
+    and l.state in ('waiting', 'sending', 'unknown', 'held_back') and (l.state <> 'waiting' or l.not_before > now())
+    offset 0)
+then true else exists (
+    select from listener.ledger l where l.order_inbox_id = o.id and l.state in ('sending', 'unknown') offset 0)
+end"""
+"""The ledger says not now: by the row's number, or because the row itself is in our hands, under a number that the shop
+has changed since."""
 
 DUE = f"{PENDING} and not {HELD}"
 
@@ -31,20 +41,34 @@ COUNTED_UP_TO = 10_000
 LOOKS = 5
 """How often an order without all its parts is looked at before it fails; `workflows.admit` says when."""
 
-CHECK_SQL = f"""
-select exists (select from orders_inbox o where {DUE}),
-       (select count(*) from (select from orders_inbox o where {DUE} limit {COUNTED_UP_TO}) counted)
-"""
+CHECK_SQL = f"select count(*) from (select from orders_inbox o where {DUE} limit {COUNTED_UP_TO}) due"
 
 
 def inbox_has_due(connection: Connection) -> tuple[bool, int]:
     """Return whether an order is due, and how many are, counted up to 10,000: the check of a pass."""
     row = connection.execute(CHECK_SQL).fetchone()
-    return (bool(row[0]), int(row[1])) if row else (False, 0)
+    count = int(row[0]) if row else 0
+    return count > 0, count
+
+
+DUE_NUMBERS_SQL = f"""
+select o.order_number from orders_inbox o where {DUE} and o.id <> all (%(locked)s::integer[])
+order by o.id limit %(limit)s
+"""
+
+
+def due_numbers(connection: Connection, limit: int, locked: Sequence[int]) -> list[str]:
+    """Return the numbers of the first due rows, which a claim would take next; nothing is locked."""
+    parameters = {"limit": limit, "locked": list(locked)}
+    return [number for (number,) in connection.execute(DUE_NUMBERS_SQL, parameters)]
 
 
 class ClaimedRow(NamedTuple):
-    """One due row, locked by us, or not (`ours` false: somebody else has it), with what the ledger knows of it."""
+    """One due row, locked by us, or not (`ours` false: somebody else has it), with what the ledger knows of it.
+
+    ledger_key:   under which number the ledger knows the row; another than its own when the shop has changed it since
+    other_row_id: the row that has the same number, but for case or blanks, and comes first
+    """
 
     id: int
     ours: bool
@@ -52,48 +76,70 @@ class ClaimedRow(NamedTuple):
     order_number: str
     age_days: int
     total_items: int
+    ledger_key: str | None
     ledger_state: str | None
-    ledger_inbox_id: int | None
-    other_row_exists: bool
+    other_row_id: int | None
     row_written: bool
     looks: int
     seen_seconds: float
+    again: int
+    requeued: bool
+    batch_limit: int | None
 
 
 # One snapshot finds the due rows and says which of them are locked by others: a second statement could not tell a
 # locked row from one that has come in between. The lock's own re-check drops rows that have changed since.
+# `together`: 0 claims what no whole request with it was refused for, n what may go with n others at most.
+# OFFSET 0 as in HELD: what is held is left out before more is asked of it, and min() does not walk the table by id.
 CLAIM_SQL = f"""
 with due as materialized (
-    select o.id from orders_inbox o where {DUE} and o.id <> all (%(locked)s::integer[])
+    select o.id
+    from (select o.id, o.order_number from orders_inbox o
+          where {DUE} and o.id <> all (%(locked)s::integer[]) order by o.id offset 0) o
+    where coalesce((select l.batch_limit from listener.ledger l where l.order_key = {KEY}), 0) = %(together)s
     order by o.id limit %(limit)s),
 ours as materialized (
     select o.id, o.order_number, o.order_date, o.total_items, {KEY} as order_key
-    from orders_inbox o where o.id in (select id from due) and {PENDING}
+    from orders_inbox o where o.id = any (array(select id from due)) and {PENDING}
     order by o.id for update skip locked)
 select due.id, ours.id is not null as ours, ours.order_key, ours.order_number,
        current_date - ours.order_date as age_days, coalesce(ours.total_items, 0) as total_items,
-       l.state as ledger_state, l.order_inbox_id as ledger_inbox_id,
-       l.order_inbox_id is distinct from due.id
-           and exists (select from orders_inbox other where other.id = l.order_inbox_id) as other_row_exists,
+       l.order_key as ledger_key, l.state as ledger_state,
+       coalesce((select other.id from orders_inbox other where other.id = l.order_inbox_id and other.id <> due.id),
+                (select min(id) from (
+                    select o.id from orders_inbox o where {KEY} = ours.order_key and o.id <> due.id
+                    and (o.id < due.id or o.status not in ('awaiting_shipment', 'failed')
+                         or coalesce(o.shipstation_order_id, '') <> '') offset 0) doubles)) as other_row_id,
        coalesce(l.row_written, false) as row_written,
        case when l.state = 'waiting' then l.looks else 0 end as looks,
        case when l.state = 'waiting' then extract(epoch from clock_timestamp() - l.first_seen_at) else 0 end::float8
-           as seen_seconds
-from due left join ours using (id) left join listener.ledger l on l.order_key = ours.order_key
+           as seen_seconds,
+       coalesce(l.again, 1) as again, l.requeued_at is not null as requeued, l.batch_limit
+from due left join ours using (id)
+left join lateral (
+    (select * from listener.ledger renamed
+     where renamed.order_inbox_id = ours.id and renamed.state in ('accepted', 'adopted') and not renamed.row_written
+     limit 1)
+    union all
+    (select * from listener.ledger known where known.order_key = ours.order_key)
+    limit 1) l on true
 order by due.id
 """
 
 
-def claim_due_rows(connection: Connection, limit: int, locked: Sequence[int]) -> list[ClaimedRow]:
+def claim_due_rows(connection: Connection, limit: int, locked: Sequence[int], together: int = 0) -> list[ClaimedRow]:
     """Lock up to `limit` due rows in id order, leaving out those `locked`. Inside the claim's transaction."""
     cursor = connection.cursor(row_factory=namedtuple_row)
-    rows = cursor.execute(CLAIM_SQL, {"limit": limit, "locked": list(locked)}).fetchall()
-    return [ClaimedRow(*row) for row in rows]
+    parameters = {"limit": limit, "locked": list(locked), "together": together}
+    return [ClaimedRow(*row) for row in cursor.execute(CLAIM_SQL, parameters).fetchall()]
 
 
+# OFFSET 0 as in HELD: `= any` of a hundred numbers reads the whole table while its index has no statistics.
 SHIPPED_SQL = """
-select pg_catalog.upper(pg_catalog.btrim(order_number)), coalesce(shipstation_order_id, '')
-from shipped_orders where order_number = any (%s)
+select key, coalesce(shipstation_order_id, '')
+from unnest(%s::text[]) as wanted (key), lateral (
+    select shipstation_order_id from shipped_orders s
+    where pg_catalog.upper(pg_catalog.btrim(s.order_number)) = key offset 0) shipped
 """
 
 
@@ -131,21 +177,36 @@ from order_items_inbox i where i.order_inbox_id = any (%s) order by i.order_inbo
 """
 
 
-def read_claimed(connection: Connection, rows: Sequence[ClaimedRow]) -> tuple[list[Order], dict[str, str]]:
-    """Return the whole orders of claimed rows in id order, and {order_key: ShipStation id, or ''} of those shipped.
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known elsewhere of the numbers of a claim, by normal form.
 
-    The three questions are put before the first answer is read: in a pipeline they share a round trip.
+    shipped: ShipStation id, or '', of those in shipped_orders
+    there:   what ShipStation has under each, oldest first
     """
-    ids = [row.id for row in rows]
-    spellings = {form for row in rows for form in (row.order_number, row.order_number.strip(" "), row.order_key)}
-    shipped = connection.execute(SHIPPED_SQL, [list(spellings)])
+
+    shipped: dict[str, str]
+    there: dict[str, list[There]]
+
+
+def read_claimed(connection: Connection, rows: Sequence[ClaimedRow]) -> tuple[list[Order], Known]:
+    """Return the whole orders of claimed rows in id order, and what is known of their numbers.
+
+    The four questions are put before the first answer is read: in a pipeline they share a round trip.
+    """
+    ids, keys = [row.id for row in rows], [row.order_key for row in rows]
+    shipped = connection.execute(SHIPPED_SQL, [keys])
+    remote = connection.execute(BY_NUMBER_SQL, [keys])
     lines = connection.execute(ITEMS_SQL, [ids])
     headers = connection.cursor(row_factory=class_row(_Header)).execute(HEADERS_SQL, [ids])
     items: dict[int, list[Item]] = {}
     for row_id, sku, quantity, cents, name, lot in lines:
         item = Item(sku=sku, quantity=quantity, unit_price=Decimal(cents) / 100, name=name, lot=lot)
         items.setdefault(row_id, []).append(item)
-    return [_order(header, items.get(header.id, [])) for header in headers], dict(shipped.fetchall())
+    there: dict[str, list[There]] = {}
+    for row in remote:
+        there.setdefault(row[0], []).append(There(*row))
+    return [_order(header, items.get(header.id, [])) for header in headers], Known(dict(shipped.fetchall()), there)
 
 
 def _order(header: _Header, items: Sequence[Item]) -> Order:
@@ -179,16 +240,32 @@ def revive_completed(connection: Connection) -> int:
     return connection.execute(REVIVE_SQL).rowcount
 
 
-REFUSE_DOUBLE_SQL = f"""
-update orders_inbox o set status = 'failed', failure_reason = 'same number as row ' || %(other)s,
+REFUSE_DOUBLES_SQL = f"""
+update orders_inbox o set status = 'failed', failure_reason = 'same number as row ' || double.other,
        updated_at = localtimestamp
-where o.id = %(id)s and {PENDING}
+from unnest(%(ids)s::integer[], %(others)s::integer[]) as double (id, other)
+where o.id = double.id and {PENDING}
 """
 
 
-def refuse_double(connection: Connection, row_id: int, other: int) -> None:
-    """Fail a row whose number another row has, but for case or blanks."""
-    connection.execute(REFUSE_DOUBLE_SQL, {"id": row_id, "other": str(other)})
+def refuse_doubles(connection: Connection, doubles: Sequence[tuple[int, int]]) -> None:
+    """Fail each row of these (id, other id) pairs: the other has the same number, but for case or blanks."""
+    parameters = {"ids": [row_id for row_id, _ in doubles], "others": [other for _, other in doubles]}
+    connection.execute(REFUSE_DOUBLES_SQL, parameters)
+
+
+WRITE_IDS_SQL = """
+update orders_inbox o set shipstation_order_id = there.shipstation_order_id,
+       status = case when o.status = 'awaiting_shipment' then 'uploaded' else o.status end, updated_at = localtimestamp
+from unnest(%(ids)s::integer[], %(shipstation_ids)s::text[]) as there (id, shipstation_order_id)
+where o.id = there.id and coalesce(o.shipstation_order_id, '') = ''
+"""
+
+
+def write_ids(connection: Connection, there: Sequence[tuple[int, str]]) -> None:
+    """Show what ShipStation has, as (row id, ShipStation's id), when there is no ledger any more to show it from."""
+    parameters = {"ids": [row_id for row_id, _ in there], "shipstation_ids": [other for _, other in there]}
+    connection.execute(WRITE_IDS_SQL, parameters)
 
 
 # A row that the shop changed while we sent it gets its id and nothing else. What is locked follows in the next pass.

@@ -1,25 +1,13 @@
 """The ledger: what we tried at ShipStation, written before we do it. One row an order, its key the number.
 
-====================  =============================================  ====================================
-state                 means                                          leads to
-====================  =============================================  ====================================
-waiting               to be sent again when `not_before` has come    sending, rejected
-sending               the request may have left (epoch says whose)   accepted, waiting, rejected, unknown
-unknown               no answer: look it up before anything else     accepted, waiting
-accepted, adopted     ShipStation has it, under this id              (end)
-rejected              refused for good, said why in `error`          sending, when the shop asks again
-excluded, held_back   not for us, or not yet                         (end), sending by requeue
-====================  =============================================  ====================================
-
-`row_written` says whether `orders_inbox` shows the outcome. `listener.history` gets a line at each change, by trigger.
+`order_states` is the table of its states. `row_written` says whether `orders_inbox` shows the outcome.
 A claim and a resolve stand only under the leader's epoch: `leader.stand_fast` is their first statement. A record finds
 its rows by the epoch they were sent under and the state `sending`, which a new leader has changed before anything else.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
-
-from psycopg.rows import namedtuple_row
 
 from listener.database import Connection
 from listener.store.text import storable
@@ -27,15 +15,18 @@ from listener.store.text import storable
 # A plain upsert after a look let two processes claim the same orders: only the rows that this returns are ours.
 CLAIM_SQL = """
 insert into listener.ledger as l
-    (order_key, order_inbox_id, order_number, state, shipstation_key, epoch, started_at, first_seen_at)
-select key, id, number, 'sending', shipstation_key, %(epoch)s, clock_timestamp(), clock_timestamp()
+    (order_key, order_inbox_id, order_number, state, shipstation_key, epoch, owner, started_at, first_seen_at)
+select key, id, number, 'sending', shipstation_key, %(epoch)s, (select holder from listener.leader where id = 1),
+       clock_timestamp(), clock_timestamp()
 from unnest(%(keys)s::text[], %(ids)s::integer[], %(numbers)s::text[], %(shipstation_keys)s::text[])
      as claimed (key, id, number, shipstation_key)
 on conflict (order_key) do update set
-    state = 'sending', order_inbox_id = excluded.order_inbox_id, epoch = excluded.epoch,
-    started_at = excluded.started_at,
+    state = 'sending', order_inbox_id = excluded.order_inbox_id, order_number = excluded.order_number,
+    shipstation_key = excluded.shipstation_key, epoch = excluded.epoch, owner = excluded.owner,
+    started_at = excluded.started_at, doubt = null,
     not_before = null, settled_at = null, http_status = null, error = null, row_status = null, row_written = false,
     attempts = case when l.state = 'rejected' then 0 else l.attempts end,
+    batch_limit = case when l.state = 'waiting' then l.batch_limit end,
     first_seen_at = case when l.state = 'rejected' then excluded.first_seen_at else l.first_seen_at end
 where l.state = 'waiting' and l.not_before <= now() or l.state = 'rejected' and l.row_written
 returning l.order_key
@@ -43,12 +34,13 @@ returning l.order_key
 
 
 class Candidate(NamedTuple):
-    """An order about to be sent."""
+    """An order about to be sent. `batch_limit`: with how many it may share a request (None: any number)."""
 
     order_key: str
     order_inbox_id: int
     order_number: str
     shipstation_key: str
+    batch_limit: int | None = None
 
 
 def claim(connection: Connection, candidates: Sequence[Candidate], epoch: int) -> set[str]:
@@ -73,6 +65,7 @@ class Verdict(NamedTuple):
     shipstation_order_id: str | None = None
     wait_seconds: float | None = None
     looks: int = 0
+    conflict: tuple[str, ...] = ()
 
 
 SET_ASIDE_SQL = """
@@ -126,7 +119,12 @@ def relink(connection: Connection, rows: Sequence[tuple[str, int]]) -> None:
 
 
 class Settled(NamedTuple):
-    """What became of one order that was being sent. `refused` counts an attempt."""
+    """What became of one order that was being sent.
+
+    refused:     counts an attempt
+    doubt:       why an `unknown` one is to be looked up
+    batch_limit: with how many it may share a request from now on; None leaves that as it is
+    """
 
     order_key: str
     state: str
@@ -135,6 +133,8 @@ class Settled(NamedTuple):
     error: str | None = None
     wait_seconds: float | None = None
     refused: bool = False
+    doubt: str | None = None
+    batch_limit: int | None = None
 
 
 RECORD_SQL = """
@@ -143,15 +143,17 @@ update listener.ledger l set
     row_status = case when s.refused and l.attempts + 1 >= %(max_attempts)s then 'failed' else s.row_status end,
     attempts = l.attempts + s.refused::integer,
     shipstation_order_id = coalesce(s.shipstation_id, l.shipstation_order_id),
-    error = s.error, http_status = %(http_status)s, row_written = false,
+    error = s.error, http_status = coalesce(%(http_status)s, l.http_status), row_written = false, doubt = s.doubt,
+    batch_limit = coalesce(s.batch_limit, l.batch_limit),
     not_before = clock_timestamp() + pg_catalog.make_interval(
         secs => case when s.refused then least(10 * (l.attempts + 1) ^ 2, 3600) else s.wait end),
     settled_at = case when s.state in ('waiting', 'unknown') and not (s.refused and l.attempts + 1 >= %(max_attempts)s)
                       then l.settled_at else clock_timestamp() end
 from unnest(%(keys)s::text[], %(states)s::text[], %(shipstation_ids)s::text[], %(row_statuses)s::text[],
-            %(errors)s::text[], %(waits)s::float8[], %(refused)s::boolean[])
-     as s (key, state, shipstation_id, row_status, error, wait, refused)
-where l.order_key = s.key and l.epoch = %(epoch)s and l.state = any (%(from_states)s)
+            %(errors)s::text[], %(waits)s::float8[], %(refused)s::boolean[], %(doubts)s::text[],
+            %(batch_limits)s::integer[])
+     as s (key, state, shipstation_id, row_status, error, wait, refused, doubt, batch_limit)
+where l.order_key = s.key and l.state = %(from_state)s and l.epoch = coalesce(%(epoch)s, l.epoch)
 returning l.order_key, l.state, extract(epoch from clock_timestamp() - l.first_seen_at)::float8
 """
 
@@ -165,20 +167,30 @@ class Recorded(NamedTuple):
 
 
 def record(
-    connection: Connection,
-    settled: Sequence[Settled],
-    *,
-    epoch: int,
-    http_status: int | None,
-    max_attempts: int,
-    from_states: Sequence[str] = ("sending",),
+    connection: Connection, settled: Sequence[Settled], *, epoch: int, http_status: int | None, max_attempts: int
 ) -> list[Recorded]:
     """Write the outcomes of a request that was sent under `epoch`, by key; what another has settled since stays."""
+    return _record(connection, settled, "sending", epoch, http_status, max_attempts)
+
+
+def resolve(connection: Connection, settled: Sequence[Settled], *, max_attempts: int) -> list[Recorded]:
+    """Write what was found out of orders in doubt. Inside a transaction that stands fast: only the leader resolves."""
+    return _record(connection, settled, "unknown", None, None, max_attempts)
+
+
+def _record(
+    connection: Connection,
+    settled: Sequence[Settled],
+    from_state: str,
+    epoch: int | None,
+    http_status: int | None,
+    max_attempts: int,
+) -> list[Recorded]:
     parameters: Mapping[str, Any] = {
         "epoch": epoch,
         "http_status": http_status,
         "max_attempts": max_attempts,
-        "from_states": list(from_states),
+        "from_state": from_state,
         "keys": [s.order_key for s in settled],
         "states": [s.state for s in settled],
         "shipstation_ids": [storable(s.shipstation_order_id) for s in settled],
@@ -186,12 +198,15 @@ def record(
         "errors": [storable(s.error) for s in settled],
         "waits": [s.wait_seconds for s in settled],
         "refused": [s.refused for s in settled],
+        "doubts": [s.doubt for s in settled],
+        "batch_limits": [s.batch_limit for s in settled],
     }
     return [Recorded(*row) for row in connection.execute(RECORD_SQL, parameters)]
 
 
 DOUBT_SQL = """
-update listener.ledger set state = 'unknown', not_before = now(), error = 'the answer was not recorded'
+update listener.ledger set state = 'unknown', doubt = 'no answer', not_before = now(),
+       error = 'the answer was not recorded'
 where state = 'sending' and epoch <= %s
 """
 
@@ -206,45 +221,64 @@ def doubt_what_was_sent(connection: Connection, epoch: int) -> int:
 
 POSTPONE_SQL = """
 update listener.ledger set not_before = clock_timestamp() + interval '1 minute', error = %(error)s
-where order_key = %(key)s and state = 'unknown'
+where order_key = any (%(keys)s) and state = 'unknown'
 """
 
 
-def postpone_look_up(connection: Connection, order_key: str, error: str) -> None:
-    """Leave an order in doubt alone for a minute, because it could not be looked up."""
-    connection.execute(POSTPONE_SQL, {"key": order_key, "error": storable(error)})
+def postpone_look_up(connection: Connection, keys: Sequence[str], error: str) -> None:
+    """Leave orders in doubt alone for a minute, because they could not be looked up."""
+    connection.execute(POSTPONE_SQL, {"keys": list(keys), "error": storable(error)})
 
 
 class Doubtful(NamedTuple):
-    """An order that may or may not be at ShipStation."""
+    """An order that may or may not be at ShipStation. `row_created_at` is None when its row is gone."""
 
     order_key: str
     order_number: str
     shipstation_key: str
-    epoch: int
+    doubt: str
+    again: int
+    error: str | None
+    started_at: datetime
     seconds_since_started: float
+    row_created_at: datetime | None
 
 
 DOUBTFUL_SQL = """
-select order_key, order_number, shipstation_key, epoch,
-       extract(epoch from clock_timestamp() - started_at)::float8 as seconds_since_started
-from listener.ledger where state = 'unknown' and not_before <= now() order by started_at limit %s
+select order_key, l.order_number, shipstation_key, coalesce(doubt, 'no answer'), again, error, started_at,
+       extract(epoch from clock_timestamp() - started_at)::float8, o.created_at::timestamptz
+from listener.ledger l left join orders_inbox o on o.id = l.order_inbox_id
+where state = 'unknown' and not_before <= now() order by started_at
 """
 
 
-def doubtful(connection: Connection, limit: int) -> list[Doubtful]:
+def doubtful(connection: Connection) -> list[Doubtful]:
     """Return the orders in doubt that are due for a look-up, oldest first."""
-    rows = connection.cursor(row_factory=namedtuple_row).execute(DOUBTFUL_SQL, [limit]).fetchall()
-    return [Doubtful(*row) for row in rows]
+    return [Doubtful(*row) for row in connection.execute(DOUBTFUL_SQL)]
+
+
+SUSPECTS_SQL = """
+select max(batch_limit) filter (where state = 'waiting' and not_before <= now()), count(*) from listener.ledger
+where state in ('waiting', 'unknown') and batch_limit is not null
+"""
+
+
+def suspects(connection: Connection) -> tuple[int | None, int]:
+    """Return how many of the orders that were refused as a whole request may go together now, and how many there are.
+
+    The largest groups come first: a half that is good has gone before the bad one is halved again.
+    """
+    limit, count = connection.execute(SUSPECTS_SQL).fetchone() or (None, 0)
+    return limit, count
 
 
 # A waiting order that is due and still pending is seen by the check; one that is not pending any more (the shop has
 # cancelled it) must not be woken for, again and again.
 NEXT_DUE_SQL = """
-select extract(epoch from min(not_before) filter (where state = 'waiting' and not_before > clock_timestamp())
+select extract(epoch from (select min(not_before) from listener.ledger where state = 'waiting' and not_before > now())
                           - clock_timestamp())::float8,
-       extract(epoch from min(not_before) filter (where state = 'unknown') - clock_timestamp())::float8
-from listener.ledger where state in ('waiting', 'unknown')
+       extract(epoch from (select min(not_before) from listener.ledger where state = 'unknown')
+                          - clock_timestamp())::float8
 """
 
 

@@ -13,7 +13,8 @@ from psycopg.rows import class_row
 from listener.database import Connection
 from listener.locks import LOCK_CLASS, SILENCE_KEY
 from listener.store.config import READ_CONFIG_SQL, READ_FLAGS_SQL
-from listener.store.inbox import COUNTED_UP_TO, HELD, INCOMPLETE, KEY, PENDING
+from listener.store.home import REMEMBERED_SQL
+from listener.store.inbox import COUNTED_UP_TO, DUE, INCOMPLETE, KEY, PENDING
 
 _MOVE = """
 update polling_state set last_upload_check = localtimestamp, last_upload_count = {count}
@@ -41,15 +42,18 @@ TRIGGERS = {
 """The triggers of sql/003_notify.up.sql, and the md5 of what each runs: an emptied body is as silent as none."""
 
 _BEAT = f"""
-with seen as materialized (
-    select count(*) as pending, count(*) filter (where due) as due, count(*) filter (where due and fresh) as fresh,
-           min(id) filter (where due) as oldest_id, max(id) filter (where due) as newest_id
-    from (select o.id, not {HELD} as due,
-                 not exists (select from listener.ledger l where l.order_key = {KEY}) as fresh
-          from orders_inbox o where {PENDING} limit {COUNTED_UP_TO}) looked_at),
+with due as materialized (
+    select o.id, not exists (select from listener.ledger l where l.order_key = {KEY} offset 0) as fresh
+    from orders_inbox o where {DUE} order by o.id limit {COUNTED_UP_TO}),
+seen as materialized (
+    select (select count(*) from (select from orders_inbox o where {PENDING} limit {COUNTED_UP_TO}) counted) as pending,
+           count(*) as due, count(*) filter (where fresh) as fresh, min(id) as oldest_id, max(id) as newest_id
+    from due),
 moved as ({_MOVE.format(count="(select due from seen)")})
 select seen.*, (select epoch from listener.leader where id = 1) as epoch, ({{config}}) as config,
-    (select count(*) from listener.ledger where state = 'held_back') as held_back,
+    ({REMEMBERED_SQL}) as home,
+    (select count(*) from (select from listener.ledger where state = 'held_back' limit {COUNTED_UP_TO}) counted)
+        as held_back,
     exists (select from listener.ledger where {INCOMPLETE}) as incomplete,
     (select count(*) from pg_catalog.pg_stat_activity where datname = current_database()) as connections,
     (select count(*) from listener.api_calls where at > now() - interval '1 hour') as api_calls,
@@ -78,6 +82,7 @@ class BeatRow:
     newest_id: int | None
     epoch: int
     config: str
+    home: list[str] | None
     held_back: int
     incomplete: bool
     connections: int

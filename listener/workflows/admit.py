@@ -1,13 +1,13 @@
 """Admission: whether a claimed order is sent, waits for its parts, or is set aside, and in which words. Pure."""
 
 import re
-from collections.abc import Mapping
 
 from listener.flags import Flags
 from listener.orders import LONGEST_NUMBER, Order, shipstation_key
 from listener.shipstation.payload import problem
-from listener.store.inbox import LOOKS, ClaimedRow
+from listener.store.inbox import LOOKS, ClaimedRow, Known
 from listener.store.ledger import Candidate, Verdict
+from listener.workflows.adopt import adopt
 
 LOOKS_AT = (0.05, 0.2, 0.5, 1.0, 2.0)
 """When to look again, in seconds since an order was first seen without all its parts.
@@ -20,7 +20,8 @@ FINAL_STATES = ("accepted", "adopted", "excluded")
 
 def candidate_of(row: ClaimedRow) -> Candidate:
     """Return the ledger's view of a claimed row."""
-    return Candidate(row.order_key, row.id, row.order_number, shipstation_key(row.order_number))
+    key = shipstation_key(row.order_number, row.again)
+    return Candidate(row.order_key, row.id, row.order_number, key, row.batch_limit)
 
 
 def is_settled(row: ClaimedRow) -> bool:
@@ -28,22 +29,26 @@ def is_settled(row: ClaimedRow) -> bool:
     return row.ledger_state in FINAL_STATES or (row.ledger_state == "rejected" and not row.row_written)
 
 
-def is_double(row: ClaimedRow) -> bool:
-    """Another row of the inbox has this number, but for case or blanks."""
-    return row.ledger_state is not None and row.other_row_exists
-
-
-def admit(row: ClaimedRow, order: Order, flags: Flags, shipped: Mapping[str, str]) -> Verdict | None:
+def admit(row: ClaimedRow, order: Order, flags: Flags, known: Known) -> Verdict | None:
     """Return why this order is not sent now, or None: send it."""
     candidate = candidate_of(row)
     if len(row.order_key) > LONGEST_NUMBER:
         reason = f"the order number is longer than {LONGEST_NUMBER} characters"
         return Verdict(candidate, "rejected", reason, "failed")
-    if row.order_key in shipped:
-        return Verdict(candidate, "adopted", None, "shipped", shipped[row.order_key] or None)
+    if row.order_key in known.shipped and row.again == 1:
+        return Verdict(candidate, "adopted", None, "shipped", known.shipped[row.order_key] or None)
     if any(re.search(flags.manual_order_pattern, form) for form in (row.order_number.strip(), row.order_key)):
         return Verdict(candidate, "excluded", "the number is that of a manual order", "synced_manual")
-    if row.age_days > flags.max_order_age_days:
+    if adoption := adopt(known.there.get(row.order_key, ()), candidate.shipstation_key, row.again):
+        return Verdict(
+            candidate,
+            adoption.state,
+            adoption.error,
+            adoption.row_status,
+            adoption.shipstation_order_id,
+            conflict=adoption.conflict,
+        )
+    if row.age_days > flags.max_order_age_days and not row.requeued:
         reason = f"held back: {row.age_days} days old, max_order_age_days is {flags.max_order_age_days}"
         return Verdict(candidate, "held_back", reason)
     return _wait_for_parts(row, order, candidate)

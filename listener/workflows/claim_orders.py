@@ -1,44 +1,90 @@
 """The claim: one transaction that turns due rows into orders of our own, or sets them aside with a reason.
 
-It writes nothing to a row that is to be sent: `sending` stands in the ledger, and only the rows that the ledger's
-insert returns are ours. Rows that others hold locked are left alone and named, so that they get a time of their own.
+It writes nothing to the shop's tables: `sending` stands in the ledger, and only the rows that the ledger's insert
+returns are ours. What is to be shown in rows is shown after it. Rows that others hold locked are left alone and named,
+so that they get a time of their own.
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 from listener.database import Connection
 from listener.flags import Flags
 from listener.leader import stand_fast
 from listener.orders import Order
-from listener.store import inbox, ledger
+from listener.store import inbox, ledger, mirror
 from listener.store.inbox import ClaimedRow
 from listener.store.ledger import Candidate, Verdict
-from listener.workflows.admit import admit, candidate_of, is_double, is_settled
+from listener.workflows.admit import admit, candidate_of, is_settled
+from listener.workflows.adopt import SEVERAL
+from listener.workflows.show_outcomes import refuse_doubles, show_outcomes
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one claim took: orders to send, the number of rows it dealt with, and ids that others hold locked."""
+    """What one claim took.
 
-    to_send: list[tuple[Candidate, Order]]
-    rows: int
-    locked: tuple[int, ...]
+    rows:    the number of rows it dealt with
+    locked:  ids of rows that others hold locked, or of which nobody knows yet whether ShipStation has them
+    aside:   what is not sent, or not yet, and why
+    settled: {ledger key: row id} of what the ledger has settled before, and the row does not show
+    doubles: (row id, id of the row that has the same number)
+    """
+
+    to_send: list[tuple[Candidate, Order]] = field(default_factory=list)
+    rows: int = 0
+    locked: tuple[int, ...] = ()
+    aside: list[Verdict] = field(default_factory=list)
+    settled: dict[str, int] = field(default_factory=dict)
+    doubles: list[tuple[int, int]] = field(default_factory=list)
 
 
-def claim_orders(connection: Connection, epoch: int, flags: Flags, limit: int, locked: Sequence[int]) -> Claim:
-    """Claim up to `limit` due orders, leaving out the rows `locked`. Raises LeadLost when another leads."""
+def claim_orders(
+    connection: Connection,
+    epoch: int,
+    flags: Flags,
+    limit: int,
+    locked: Sequence[int],
+    *,
+    together: int,
+    knows: Callable[[str], bool],
+) -> Claim:
+    """Claim up to `limit` due orders, leaving out the rows `locked`. Raises LeadLost when another leads.
+
+    together: 0, or the number of suspects that may share a request (see `ledger.suspects`)
+    knows:    whether it is known what ShipStation has under a number; other orders are left for the next claim
+    """
     with connection.pipeline(), connection.transaction():  # what needs no answer in between shares a round trip
         stand_fast(connection, epoch)
-        rows = inbox.claim_due_rows(connection, limit, locked)
+        rows = inbox.claim_due_rows(connection, limit, locked, together)
         ours = [row for row in rows if row.ours]
-        to_send = _sort(connection, ours, flags) if ours else []
-        mine = ledger.claim(connection, [candidate for candidate, _ in to_send], epoch) if to_send else set()
-    to_send = [pair for pair in to_send if pair[0].order_key in mine]
-    return Claim(to_send, len(rows), tuple(row.id for row in rows if not row.ours))
+        claim = _sort(connection, ours, flags, knows) if ours else Claim()
+        to_send = [candidate for candidate, _ in claim.to_send]
+        mine = ledger.claim(connection, to_send, epoch) if to_send else set()
+    return replace(
+        claim,
+        to_send=[pair for pair in claim.to_send if pair[0].order_key in mine],
+        rows=len(rows),
+        locked=tuple(row.id for row in rows if not row.ours) + claim.locked,
+    )
+
+
+def show_set_aside(connection: Connection, claim: Claim) -> dict[int, str]:
+    """Say what is not sent, and show it in the rows; return {row id: why the shop's database refused that}."""
+    for verdict in claim.aside:
+        number, there = verdict.candidate.order_number, verdict.shipstation_order_id
+        if verdict.state in ("held_back", "rejected"):
+            logger.warning("Order %s is not sent: %s", number, verdict.error, extra={"event": verdict.state})
+        elif verdict.state == "adopted":
+            text = "Order %s is not sent: it is at ShipStation already, as %s"
+            logger.info(text, number, there or "a shipped order", extra={"event": "adopted"})
+    final = {v.candidate.order_key: v.candidate.order_inbox_id for v in claim.aside if v.row_status}
+    to_show = claim.settled | final
+    refused = refuse_doubles(connection, claim.doubles)
+    return refused | {to_show[key]: reason for key, reason in show_outcomes(connection, list(to_show)).items()}
 
 
 def rehearse(connection: Connection) -> None:
@@ -51,47 +97,47 @@ def rehearse(connection: Connection) -> None:
         inbox.write_rows(connection, [])
 
 
-def _sort(connection: Connection, rows: Sequence[ClaimedRow], flags: Flags) -> list[tuple[Candidate, Order]]:
-    """Write down what is not sent; return what is."""
-    doubles = _doubles(rows)
-    for row in doubles:
-        inbox.refuse_double(connection, row.id, doubles[row])
-    rows = [row for row in rows if row not in doubles]
+def _sort(connection: Connection, rows: Sequence[ClaimedRow], flags: Flags, knows: Callable[[str], bool]) -> Claim:
+    """Write into the ledger what is not sent; return what is, and what is to be shown."""
     settled = [row for row in rows if is_settled(row)]
-    fresh = [row for row in rows if not is_settled(row)]
-    orders, shipped = inbox.read_claimed(connection, fresh)
+    unsettled = [row for row in rows if not is_settled(row)]
+    doubles = _doubles(unsettled)
+    fresh = [row for row in unsettled if row.id not in doubles and knows(row.order_key)]
+    orders, known = inbox.read_claimed(connection, fresh)
     to_send: list[tuple[Candidate, Order]] = []
     verdicts: list[Verdict] = []
     for row, order in zip(fresh, orders, strict=True):
-        verdict = admit(row, order, flags, shipped)
+        verdict = admit(row, order, flags, known)
         if verdict is None:
             to_send.append((candidate_of(row), order))
         else:
             verdicts.append(verdict)
-    _show(connection, settled, verdicts)
-    return to_send
+    _set_aside(connection, settled, verdicts)
+    return Claim(
+        to_send,
+        locked=tuple(row.id for row in unsettled if row.id not in doubles and not knows(row.order_key)),
+        aside=verdicts,
+        settled={row.ledger_key: row.id for row in settled if row.ledger_key},
+        doubles=list(doubles.items()),
+    )
 
 
-def _doubles(rows: Sequence[ClaimedRow]) -> dict[ClaimedRow, int]:
-    """Return {row: id of the row that has the same number but for case or blanks}; the first of a batch wins."""
+def _doubles(rows: Sequence[ClaimedRow]) -> dict[int, int]:
+    """Return {row id: id of the row that has the same number but for case or blanks}; the first of a batch wins."""
     first: dict[str, int] = {}
-    doubles: dict[ClaimedRow, int] = {}
+    doubles: dict[int, int] = {}
     for row in rows:
-        other = row.ledger_inbox_id if is_double(row) else first.setdefault(row.order_key, row.id)
-        if other is not None and other != row.id:
-            doubles[row] = other
+        other = row.other_row_id or first.setdefault(row.order_key, row.id)
+        if other != row.id:
+            doubles[row.id] = other
     return doubles
 
 
-def _show(connection: Connection, settled: Sequence[ClaimedRow], verdicts: Sequence[Verdict]) -> None:
+def _set_aside(connection: Connection, settled: Sequence[ClaimedRow], verdicts: Sequence[Verdict]) -> None:
     if settled:
-        ledger.relink(connection, [(row.order_key, row.id) for row in settled])
+        ledger.relink(connection, [(row.ledger_key or row.order_key, row.id) for row in settled])
     if verdicts:
         ledger.set_aside(connection, verdicts)
     for verdict in verdicts:
-        if verdict.state in ("held_back", "rejected"):
-            number, reason = verdict.candidate.order_number, verdict.error
-            logger.warning("Order %s is not sent: %s", number, reason, extra={"event": verdict.state})
-    keys = [row.order_key for row in settled] + [v.candidate.order_key for v in verdicts if v.row_status]
-    if keys:
-        inbox.write_rows(connection, keys)
+        if verdict.conflict:
+            mirror.note_conflict(connection, verdict.candidate.order_key, SEVERAL, verdict.conflict)

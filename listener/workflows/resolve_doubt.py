@@ -1,76 +1,100 @@
-"""Orders in doubt: was the request that got no answer carried out? ShipStation is asked, order by order.
+"""Orders in doubt: was the request that got no answer carried out? ShipStation is asked, for all of them together.
 
-"There" under our key settles it at once. "Not there" counts only when the old request can no longer land: asked after
-its start + the request's deadline + 10 s. Until then the order stays in doubt, and nothing is sent for it.
+One reading of what changed since the oldest of those requests tells. "There" under our key, and changed since then,
+settles an order at once. "Not there" counts only when the old request can no longer land: asked after its start + the
+request's deadline + 10 s. Until then the order stays in doubt, and nothing is sent for it; others do not wait.
+
+An order that was refused because it is shipped or cancelled there is in doubt too, of another kind: such an order need
+not have changed lately, so it is looked up by its number.
 """
 
 import logging
-from typing import Any
+from collections.abc import Sequence
 
 from listener.budget import Budget
 from listener.database import Connection
 from listener.errors import Transient
 from listener.flags import Flags
 from listener.leader import stand_fast
-from listener.shipstation.client import DEADLINE_SECONDS, ShipStation, TooManyRequests
-from listener.store import inbox, ledger
+from listener.shipstation.client import DEADLINE_SECONDS
+from listener.shipstation.pacific import overlap
+from listener.store import ledger, mirror
 from listener.store.ledger import Doubtful, Settled
+from listener.store.mirror import There
+from listener.workflows.adopt import SEVERAL, Adoption, adopt_locked, row_status_of
+from listener.workflows.keep_mirror import LOOK_UP, KeepMirror
+from listener.workflows.show_outcomes import FINAL, show_outcomes
 
 logger = logging.getLogger(__name__)
 
 CERTAIN_AFTER_SECONDS = DEADLINE_SECONDS + 10.0
 LOOK_UPS_A_STEP = 10
 
-ROW_STATUS = {"shipped": "shipped", "cancelled": "cancelled"}
-"""What the row shows for an order that is there already; any other status reads as uploaded."""
+
+def resolve_doubt(connection: Connection, epoch: int, keeper: KeepMirror, budget: Budget, flags: Flags) -> None:
+    """Look up the orders in doubt that are due. Raises NoBudget, and Transient when ShipStation could not be asked."""
+    doubtful = ledger.doubtful(connection)
+    silent = [order for order in doubtful if order.doubt != "locked there"]
+    if silent:
+        keeper.read_since(connection, flags, silent[0].started_at)
+        there = mirror.with_these_keys(connection, [order.shipstation_key for order in silent])
+        _settle(connection, epoch, flags, [(order, verdict_of(order, there)) for order in silent])
+    locked = [order for order in doubtful if order.doubt == "locked there"]
+    for order in locked[:LOOK_UPS_A_STEP]:
+        (call_id,) = budget.take(connection, flags, LOOK_UP)
+        keeper.look_up(connection, order.order_number, call_id)
+        _settle(connection, epoch, flags, [(order, _verdict_of_locked(connection, order))])
 
 
-def resolve_doubt(connection: Connection, epoch: int, shipstation: ShipStation, budget: Budget, flags: Flags) -> None:
-    """Look up some of the orders in doubt that are due. A look-up that fails is put off, and new orders do not wait.
-
-    Raises NoBudget.
-    """
-    for order in ledger.doubtful(connection, LOOK_UPS_A_STEP):
-        call_id = budget.take(connection, flags, "GET /orders")
-        try:
-            found, answer = shipstation.find_orders(order.order_number)
-        except TooManyRequests as error:
-            budget.note(connection, call_id, None, 0, error)
-            raise budget.throttled(error.headers) from error
-        except Transient as error:
-            budget.note(connection, call_id, None, 0, error)
-            ledger.postpone_look_up(connection, order.order_key, str(error))
-            logger.warning("Order %s stays in doubt: %s", order.order_number, error, extra={"event": "doubt_stays"})
-            return
-        budget.answered(answer)
-        budget.note(connection, call_id, answer, len(found), None)
-        _settle(connection, epoch, order, found, flags)
+def put_off(connection: Connection, error: Transient) -> None:
+    """Leave what is in doubt and due alone for a minute: ShipStation could not be asked."""
+    keys = [order.order_key for order in ledger.doubtful(connection)]
+    ledger.postpone_look_up(connection, keys, str(error))
+    logger.warning("%d orders stay in doubt: %s", len(keys), error, extra={"event": "doubt_stays"})
 
 
-def _settle(connection: Connection, epoch: int, order: Doubtful, found: list[dict[str, Any]], flags: Flags) -> None:
-    settled = verdict_of(order, found)
-    with connection.transaction():
-        stand_fast(connection, epoch)
-        ledger.record(
-            connection,
-            [settled],
-            epoch=order.epoch,
-            http_status=None,
-            max_attempts=flags.max_upload_attempts,
-            from_states=("unknown",),
-        )
-        if settled.state == "accepted":
-            inbox.write_rows(connection, [order.order_key])
-    logger.info("Order %s was in doubt: %s", order.order_number, settled.state, extra={"event": "doubt_resolved"})
-
-
-def verdict_of(order: Doubtful, found: list[dict[str, Any]]) -> Settled:
-    """Return what a look-up says of an order in doubt. Pure."""
-    ours = [there for there in found if there.get("orderKey") == order.shipstation_key and there.get("orderId")]
+def verdict_of(order: Doubtful, there: Sequence[There]) -> Settled:
+    """Return what a reading says of an order whose request got no answer. Pure."""
+    since = order.started_at - overlap(order.started_at)  # one is our database's time, the other ShipStation's
+    ours = [o for o in there if o.shipstation_key == order.shipstation_key and o.modified_at >= since]
     if ours:
-        row_status = ROW_STATUS.get(str(ours[0].get("orderStatus")), "uploaded")
-        return Settled(order.order_key, "accepted", str(ours[0].get("orderId")), row_status)
+        return Settled(
+            order.order_key, "accepted", ours[0].shipstation_order_id, row_status_of(ours[0].status), error=None
+        )
     left = CERTAIN_AFTER_SECONDS - order.seconds_since_started
     if left > 0:
-        return Settled(order.order_key, "unknown", error="not there yet, may still arrive", wait_seconds=left)
+        error = order.error if order.doubt == "failed alone" else "not there yet, may still arrive"
+        return Settled(order.order_key, "unknown", error=error, wait_seconds=left, doubt=order.doubt)
+    if order.doubt == "failed alone":  # others were taken meanwhile: it is this order, and not the service
+        return Settled(order.order_key, "waiting", error=order.error, refused=True)
     return Settled(order.order_key, "waiting", error="it did not arrive: to be sent again", wait_seconds=0.0)
+
+
+def verdict_of_locked(order: Doubtful, adoption: Adoption | None) -> Settled:
+    """Return what becomes of an order that was refused as shipped or cancelled there. Pure."""
+    if adoption is None:
+        return Settled(order.order_key, "waiting", error=order.error, refused=True)
+    return Settled(
+        order.order_key, adoption.state, adoption.shipstation_order_id, adoption.row_status, error=adoption.error
+    )
+
+
+def _verdict_of_locked(connection: Connection, order: Doubtful) -> Settled:
+    there = mirror.with_these_numbers(connection, [order.order_key])
+    now = mirror.read_state(connection).now
+    adoption = adopt_locked(there, order.shipstation_key, order.again, order.row_created_at, now)
+    if adoption and adoption.conflict:
+        mirror.note_conflict(connection, order.order_key, SEVERAL, adoption.conflict)
+    return verdict_of_locked(order, adoption)
+
+
+def _settle(connection: Connection, epoch: int, flags: Flags, verdicts: Sequence[tuple[Doubtful, Settled]]) -> None:
+    settled = [verdict for _, verdict in verdicts]
+    with connection.transaction():
+        stand_fast(connection, epoch)
+        recorded = ledger.resolve(connection, settled, max_attempts=flags.max_upload_attempts)
+    states = {order.order_key: order.state for order in recorded}
+    for order, _ in verdicts:
+        if (state := states.get(order.order_key)) not in (None, "unknown"):
+            logger.info("Order %s was in doubt: %s", order.order_number, state, extra={"event": "doubt_resolved"})
+    show_outcomes(connection, [order.order_key for order in recorded if order.state in FINAL])

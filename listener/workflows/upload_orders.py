@@ -1,48 +1,36 @@
-"""One pass of the upload: check, token, claim, send, outcome, rows, in this order.
+"""One pass of the upload: check, tokens, mirror, claim, send, outcome, rows, in this order.
 
-The ledger is written before the request leaves and after its answer, each in a transaction of its own, so that a crash
-at any point leaves either nothing done or a row that says `sending`: an order in doubt, which is looked up before it is
-sent again. What was answered but could not be recorded is kept in memory and recorded first thing in the next pass.
+Each step is another module's: `prepare_batch`, `claim_orders`, `send_batch`, `show_outcomes`; `resolve_doubt` goes
+before all of them. This one holds them together, and remembers from pass to pass what is to be looked at when.
 """
 
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import psycopg
 
 from listener.budget import Budget, NoBudget
 from listener.database import Connection
+from listener.errors import Transient
 from listener.events import Passed, Source, StepReport
 from listener.flags import Flags
+from listener.leader import LeadLost
 from listener.metrics import Metrics
-from listener.shipstation.client import Answer, NoAnswer, NotSent, ShipStation
-from listener.shipstation.payload import encode, order_payload
+from listener.shipstation.client import ShipStation
 from listener.store import inbox, ledger
-from listener.store.ledger import Candidate, Settled
 from listener.store.progress import move_polling_state
-from listener.workflows.claim_orders import Claim, claim_orders
-from listener.workflows.outcomes import Reading, all_unknown, all_waiting, read_answer
-from listener.workflows.resolve_doubt import resolve_doubt
+from listener.workflows.claim_orders import Claim, claim_orders, show_set_aside
+from listener.workflows.keep_mirror import KeepMirror
+from listener.workflows.prepare_batch import PrepareBatch
+from listener.workflows.resolve_doubt import put_off, resolve_doubt
+from listener.workflows.send_batch import SendBatch, Sent
 
 logger = logging.getLogger(__name__)
-
-STALE_CLAIM_SECONDS = 5.0
-"""A process that was frozen between claim and request must not send: another may lead by now."""
 
 LOCKED_ROW_SECONDS = 1.0
 LARGEST_BATCH = 100
 """ShipStation API V1, "Create/Update Multiple Orders": at most 100 orders a request."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unrecorded:
-    """Outcomes that ShipStation has told us and the ledger does not have yet."""
-
-    settled: list[Settled]
-    epoch: int
-    http_status: int | None
 
 
 class UploadOrders:
@@ -53,36 +41,46 @@ class UploadOrders:
         self._metrics = metrics
         self._clock = clock
         self._budget = Budget(clock)
-        self._batch_limit = LARGEST_BATCH
-        self._unrecorded: Unrecorded | None = None
-        self._sending = False  # a claim stands, and what became of it is not known yet
+        self._mirror = KeepMirror(shipstation, self._budget, metrics, clock)
+        self._prepare = PrepareBatch(self._mirror, self._budget, clock)
+        self._send = SendBatch(shipstation, self._budget, metrics, clock)
+        self._suspects = True  # there may be orders whose whole request was refused
+        self._suspects_next = False
+        self._probing: Transient | None = None  # a request without an answer, until a look-up is answered
         self.continuing = False  # the last pass left work that is due now
         self._locked_pause = LOCKED_ROW_SECONDS
         self._last_count = 0
+        self._waiting = False
         self._state_moved_at = float("-inf")
         self._doubt_at = 0.0  # when to look up what is in doubt; the ledger is asked at the first pass
+        self._named: set[int] = set()  # rows that the shop's database refuses to change, named once
         self.locked: tuple[int, ...] = ()
+
+    def begin(self, connection: Connection, epoch: int, flags: Flags) -> None:
+        """Record what this process still knows, then learn what another leader may have done meanwhile."""
+        self._send.record(connection, epoch, flags)
+        self._mirror.load(connection)
+        self._doubt_at, self._suspects = 0.0, True
 
     def run(self, connection: Connection, epoch: int, flags: Flags, due: int | None) -> Passed:
         """Run one pass of at most one batch. `due`: what a check has counted; None: claim without a check.
 
         Raises Transient when ShipStation or the database failed; what was learned before stands in the ledger.
         """
-        self.record_unrecorded(connection, flags)
-        if self._sending:  # a fault between claim and answer: only ShipStation knows
-            ledger.doubt_what_was_sent(connection, epoch)
-            self._sending, self._doubt_at = False, 0.0
+        if self._send.record(connection, epoch, flags):
+            self._doubt_at = 0.0
         if not self.continuing:
             self.locked = ()
         self.continuing = False
         done, rest_for = 0, None
         try:
-            if self._clock() >= self._doubt_at:
-                resolve_doubt(connection, epoch, self._shipstation, self._budget, flags)
+            self._resolve(connection, epoch, flags)
             if due != 0:
                 done = self._upload_batch(connection, epoch, flags, due)
+            self.continuing |= self._prepare.fill(connection, flags)
         except NoBudget as none_left:
             rest_for = none_left.seconds
+        self._note_waiting(rest_for)
         return self._end(connection, flags, due, done, rest_for)
 
     def check(self, connection: Connection, source: Source) -> int:
@@ -109,73 +107,102 @@ class UploadOrders:
             "upload", exists=exists, count=count, duration_ms=duration_ms, action=action, source=source.value
         )
 
+    def _resolve(self, connection: Connection, epoch: int, flags: Flags) -> None:
+        """Look up what is in doubt. A failure puts it off, and new orders do not wait for it.
+
+        But after a request without an answer the look-up also tells whether ShipStation is there at all.
+        """
+        if self._clock() < self._doubt_at:
+            return
+        probing, self._probing = self._probing, None
+        try:
+            resolve_doubt(connection, epoch, self._mirror, self._budget, flags)
+        except LeadLost:
+            raise
+        except Transient as error:
+            put_off(connection, error)
+            if probing:
+                raise probing from error
+
     def _upload_batch(self, connection: Connection, epoch: int, flags: Flags, due: int | None) -> int:
-        limit = min(flags.upload_batch_size, self._batch_limit, LARGEST_BATCH)
-        call_id = self._budget.take(connection, flags, "POST /orders/createorders")
+        limit = min(flags.upload_batch_size, LARGEST_BATCH)
+        if due is None and not inbox.due_numbers(connection, 1, ()):  # nothing to ask ShipStation about
+            return 0
+        prepared = self._prepare.prepare(connection, flags, limit, due, self.locked)
+        if prepared is None:
+            self.continuing = True
+            return 0
         claimed_at = self._clock()
-        claim = claim_orders(connection, epoch, flags, limit, self.locked)
-        self.locked += claim.locked
-        handled = claim.rows if due is None else claim.rows + len(self.locked) - len(claim.locked)
-        self.continuing = claim.rows > 0 and (claim.rows == limit if due is None else due > handled)
+        before = len(self.locked)
+        self._send.expect()
+        claim = self._claim(connection, epoch, flags, prepared.limit)
+        handled = claim.rows if due is None else claim.rows + before
+        self.continuing = claim.rows > 0 and (claim.rows == prepared.limit if due is None else due > handled)
         if not claim.to_send:
-            self._budget.give_back(connection, call_id, flags)
+            self._send.expect_nothing()
+            self._budget.give_back(connection, prepared.call_id, flags)
         else:
-            self._send(connection, epoch, flags, claim, call_id, claimed_at)
+            sent = self._send.send(connection, epoch, flags, claim.to_send, prepared.call_id, claimed_at)
+            self._heed(sent)
         return len(claim.to_send)
 
-    def _send(
-        self, connection: Connection, epoch: int, flags: Flags, claim: Claim, call_id: int, claimed_at: float
-    ) -> None:
-        batch = [candidate for candidate, _ in claim.to_send]
-        self._sending = True
-        body = encode([order_payload(order, candidate.shipstation_key) for candidate, order in claim.to_send])
-        if self._clock() - claimed_at > STALE_CLAIM_SECONDS:
-            reading, answer = Reading(all_waiting(batch, "the process stood still before it could send")), None
-        else:
-            reading, answer = self._request(body, batch)
-        self._unrecorded = Unrecorded(reading.settled, epoch, answer.status if answer else None)
-        self._sending = False
-        if any(settled.state == "unknown" for settled in reading.settled):
+    def _heed(self, sent: Sent) -> None:
+        """Draw the conclusions from a send. Raises its error, but not that of the first request without an answer.
+
+        A kept connection may have been closed just as the request left. The look-up that follows at once tells this
+        from an outage: when it is answered, new orders go on.
+        """
+        if sent.doubtful:
             self._doubt_at = self._clock()
-        self.record_unrecorded(connection, flags)
-        self._budget.note(connection, call_id, answer, len(batch), reading.error)
-        self._batch_limit = max(1, len(batch) // 2) if reading.halve else min(LARGEST_BATCH, self._batch_limit * 2)
-        if reading.error:
-            raise reading.error
+        self._suspects |= sent.suspects
+        self.continuing |= sent.due_again
+        if sent.first_silence:
+            self._probing, self.continuing = sent.error, True
+            logger.warning("%s: asking what has arrived", sent.error, extra={"event": "no_answer"})
+        elif sent.error:
+            raise sent.error
 
-    def _request(self, body: bytes, batch: list[Candidate]) -> tuple[Reading, Answer | None]:
-        try:
-            answer = self._shipstation.create_orders(body)
-        except NotSent as error:
-            return Reading(all_waiting(batch, str(error)), error), None
-        except NoAnswer as error:
-            return Reading(all_unknown(batch, str(error)), error), None
-        reading = read_answer(answer, batch)
-        self._budget.answered(answer)
-        if reading.throttled:
-            self._budget.throttled(answer.headers)
-        return reading, answer
-
-    def record_unrecorded(self, connection: Connection, flags: Flags) -> None:
-        """Write outcomes into the ledger by key, then into the rows; kept in memory until the ledger has them."""
-        if (pending := self._unrecorded) is None:
-            return
-        with connection.transaction():
-            recorded = ledger.record(
+    def _claim(self, connection: Connection, epoch: int, flags: Flags, limit: int) -> Claim:
+        claim = Claim()
+        for together in self._groups(connection):
+            claim = claim_orders(
                 connection,
-                pending.settled,
-                epoch=pending.epoch,
-                http_status=pending.http_status,
-                max_attempts=flags.max_upload_attempts,
+                epoch,
+                flags,
+                min(limit, together or limit),
+                self.locked,
+                together=together,
+                knows=lambda key: self._mirror.knows(key, flags),
             )
-        self._unrecorded = None
-        final = [order for order in recorded if order.state in ("accepted", "rejected")]
-        for order in final:
-            if order.state == "accepted":
-                self._metrics.order_latency(order.seconds_since_seen * 1000)
-        if final:
-            inbox.write_rows(connection, [order.order_key for order in final])
-        self._metrics.processed("upload", sum(order.state == "accepted" for order in final))
+            if claim.rows:
+                self._suspects_next = together == 0
+                break
+        stuck = show_set_aside(connection, claim)
+        for row_id in stuck.keys() - self._named:
+            logger.warning("Row %d can't be changed: %s", row_id, stuck[row_id], extra={"event": "row_refused"})
+        self._named |= stuck.keys()
+        self.locked += claim.locked + tuple(stuck)
+        return claim
+
+    def _groups(self, connection: Connection) -> list[int]:
+        """Return what to claim first, and what else: orders in good standing (0), or suspects, so many together.
+
+        They take turns, so that neither waits for ever.
+        """
+        if not self._suspects:
+            return [0]
+        together, count = ledger.suspects(connection)
+        self._suspects = count > 0
+        if together is None:
+            return [0]
+        return [together, 0] if self._suspects_next else [0, together]
+
+    def _note_waiting(self, rest_for: float | None) -> None:
+        """Say once that orders gather because no call may be made, and once that it is over."""
+        if rest_for is not None and not self._waiting:
+            logger.info("Waiting %.0fs for the API budget", rest_for, extra={"event": "no_budget"})
+        self._waiting = rest_for is not None
+        self._metrics.set(api_waiting_seconds=round(rest_for or 0.0, 1))
 
     def _end(self, connection: Connection, flags: Flags, due: int | None, done: int, rest_for: float | None) -> Passed:
         now = self._clock()
@@ -184,7 +211,8 @@ class UploadOrders:
             self._state_moved_at = now
         retry_in, doubt_in = ledger.seconds_until_due(connection)
         self._doubt_at = float("inf") if doubt_in is None else now + doubt_in
-        waits = [wait for wait in (retry_in, doubt_in, self._locked_wait(flags)) if wait is not None]
+        times = (retry_in, doubt_in, self._locked_wait(flags), self._prepare.fill_in())
+        waits = [wait for wait in times if wait is not None]
         if self._last_count and not self.continuing and rest_for is None and not self.locked:
             logger.info("Upload queue empty", extra={"event": "queue_empty"})
             self._last_count = 0

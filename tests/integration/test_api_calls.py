@@ -10,11 +10,12 @@ from listener.budget import Budget, NoBudget
 from listener.database import Connection
 from listener.flags import Flags
 from listener.shipstation.client import Answer, NoAnswer
-from listener.store.api_calls import burst_of, give_back_call, note_answer, take_call
+from listener.store.api_calls import burst_of, calls_a_second, give_back_call, note_answer, take_calls
 
 LIMIT = 200
 REFILL_SECONDS = 20.0  # (200 - 20) an hour
 SEND = "POST /orders/createorders"
+LIST = "GET /orders"
 
 
 @pytest.fixture
@@ -37,9 +38,15 @@ def tokens(db: Connection) -> float:
     return float(row[0])
 
 
+def take(db: Connection, limit: int = LIMIT) -> tuple[int | None, float]:
+    """Take one call; return its id in the journal, or None, and how long to wait."""
+    ids, wait = take_calls(db, limit, [SEND])
+    return (ids[0] if ids else None), wait
+
+
 def takes(db: Connection, tries: int, limit: int = LIMIT) -> int:
     """Return how many of so many tries got a call."""
-    return sum(take_call(db, limit, SEND)[0] is not None for _ in range(tries))
+    return sum(take(db, limit)[0] is not None for _ in range(tries))
 
 
 def journal(db: Connection) -> list[tuple[object, ...]]:
@@ -53,14 +60,14 @@ def test_the_burst_is_half_of_the_limit_at_least_two_at_most_twenty(limit: int, 
 
 def test_a_fresh_budget_allows_one_burst_and_tells_when_the_next_call_may_be_made(db: Connection) -> None:
     assert takes(db, 20) == 20
-    call_id, wait = take_call(db, LIMIT, SEND)
+    call_id, wait = take(db)
     assert call_id is None
     assert REFILL_SECONDS - 2 < wait <= REFILL_SECONDS
 
 
 def test_the_wait_counts_what_has_gathered_already(db: Connection) -> None:
     fill(db, 0.0, seconds_ago=15)
-    call_id, wait = take_call(db, LIMIT, SEND)
+    call_id, wait = take(db)
     assert call_id is None
     assert 3 < wait <= 5
 
@@ -79,7 +86,7 @@ def test_a_burst_and_an_hours_refill_are_the_limit(db: Connection) -> None:
     for limit in (2, 7, 60, LIMIT):
         burst = burst_of(limit)
         fill(db, 0.0)
-        refill = 3600 / float(take_call(db, limit, SEND)[1])
+        refill = 3600 / take(db, limit)[1]
         assert burst + refill <= max(limit, burst + 0.5) + 0.1
 
 
@@ -124,8 +131,8 @@ def test_processes_that_race_get_exactly_one_burst_together(dsn: str, db: Connec
 
 
 def test_a_call_stands_in_the_journal_before_it_is_made_and_its_answer_after(db: Connection) -> None:
-    call_id, wait = take_call(db, LIMIT, SEND, orders=3)
-    assert (wait, journal(db)) == (0.0, [(SEND, 3, None, None)])
+    call_id, wait = take(db)
+    assert (wait, journal(db)) == (0.0, [(SEND, 0, None, None)])
     assert call_id is not None
     note_answer(db, call_id, status=200, duration_ms=12.5, orders=2, error="one was refused")
     assert journal(db) == [(SEND, 2, 200, "one was refused")]
@@ -133,13 +140,13 @@ def test_a_call_stands_in_the_journal_before_it_is_made_and_its_answer_after(db:
 
 def test_a_refused_call_leaves_no_line(db: Connection) -> None:
     fill(db, 0.0)
-    take_call(db, LIMIT, SEND)
+    take(db)
     assert journal(db) == []
 
 
 def test_a_call_that_was_not_made_is_given_back_once_and_leaves_no_line(db: Connection) -> None:
     fill(db, 5.0)
-    call_id, _ = take_call(db, LIMIT, SEND)
+    call_id, _ = take(db)
     assert call_id is not None
     give_back_call(db, call_id, LIMIT)
     assert journal(db) == []
@@ -149,7 +156,7 @@ def test_a_call_that_was_not_made_is_given_back_once_and_leaves_no_line(db: Conn
 
 
 def test_what_is_given_back_does_not_exceed_the_burst(db: Connection) -> None:
-    call_id, _ = take_call(db, LIMIT, SEND)
+    call_id, _ = take(db)
     assert call_id is not None
     fill(db, 20.0)
     give_back_call(db, call_id, LIMIT)
@@ -177,7 +184,7 @@ def answer(**headers: str) -> Answer:
 def test_a_closed_window_of_shipstation_costs_no_token(db: Connection) -> None:
     clock = Clock()
     budget = Budget(clock)
-    call_id = budget.take(db, Flags(), SEND)
+    (call_id,) = budget.take(db, Flags(), SEND)
     said = answer(X_Rate_Limit_Remaining="0", X_Rate_Limit_Reset="30")
     budget.answered(said)
     budget.note(db, call_id, said, 1, None)
@@ -194,8 +201,71 @@ def test_a_closed_window_of_shipstation_costs_no_token(db: Connection) -> None:
 def test_a_call_that_is_given_back_is_not_counted_in_the_window_either(db: Connection) -> None:
     budget = Budget(Clock())
     budget.answered(answer(X_Rate_Limit_Remaining="1", X_Rate_Limit_Reset="30"))
-    budget.give_back(db, budget.take(db, Flags(), SEND), Flags())
+    (call_id,) = budget.take(db, Flags(), SEND)
+    budget.give_back(db, call_id, Flags())
     assert budget.take(db, Flags(), SEND)
+
+
+# Several at once, and some left for others.
+
+
+def test_the_calls_of_a_batch_are_taken_together_or_not_at_all(db: Connection) -> None:
+    fill(db, 2.5)
+    ids, wait = take_calls(db, LIMIT, [LIST, SEND])
+    assert (len(ids), wait) == (2, 0.0)
+    assert journal(db) == [(LIST, 0, None, None), (SEND, 0, None, None)]
+    assert db.execute("select array_agg(id order by id) from listener.api_calls").fetchone() == (ids,)
+    fill(db, 1.9)
+    ids, wait = take_calls(db, LIMIT, [LIST, SEND])
+    assert (ids, len(journal(db))) == ([], 2)
+    assert 0 < wait <= 0.1 * REFILL_SECONDS
+    assert tokens(db) == pytest.approx(1.9), "the first one's token was not spent"
+
+
+def test_calls_that_are_taken_together_have_their_ids_in_the_order_of_their_endpoints(db: Connection) -> None:
+    endpoints = [f"GET /{n}" for n in range(5)]
+    ids, _ = take_calls(db, LIMIT, endpoints)
+    assert ids == sorted(ids)
+    assert [line[0] for line in journal(db)] == endpoints
+
+
+def test_who_leaves_calls_for_others_waits_until_there_are_more(db: Connection) -> None:
+    fill(db, 5.5)
+    ids, wait = take_calls(db, LIMIT, [LIST], leaving=5)
+    assert ids == []
+    assert 0.4 * REFILL_SECONDS < wait <= 0.5 * REFILL_SECONDS
+    fill(db, 6.0)
+    assert len(take_calls(db, LIMIT, [LIST], leaving=5)[0]) == 1
+    assert tokens(db) == pytest.approx(5.0, abs=0.1), "what is left is not spent"
+
+
+def test_to_leave_more_than_a_burst_can_hold_means_a_full_bucket_and_not_never(db: Connection) -> None:
+    fill(db, burst_of(4))
+    assert len(take_calls(db, 4, [LIST], leaving=5)[0]) == 1
+    assert take_calls(db, 4, [LIST], leaving=5)[0] == []
+
+
+def test_more_calls_than_a_burst_holds_are_never_there_and_the_wait_says_so_without_a_fault(db: Connection) -> None:
+    ids, wait = take_calls(db, LIMIT, [SEND] * 21)
+    assert ids == []
+    assert wait > 0
+
+
+@pytest.mark.parametrize("limit", [1, 2, 40, 200, 1_000_000])
+def test_however_small_the_limit_it_refills(limit: int) -> None:
+    assert calls_a_second(limit) > 0
+
+
+def test_several_calls_count_as_many_in_shipstations_window(db: Connection) -> None:
+    budget = Budget(Clock())
+    budget.answered(answer(X_Rate_Limit_Remaining="3", X_Rate_Limit_Reset="30"))
+    with pytest.raises(NoBudget):
+        budget.take(db, Flags(), LIST, leaving=3)
+    assert len(budget.take(db, Flags(), LIST, SEND)) == 2
+    with pytest.raises(NoBudget) as none_left:
+        budget.take(db, Flags(), LIST, SEND)
+    assert none_left.value.seconds == 30
+    assert len(budget.take(db, Flags(), SEND)) == 1
 
 
 def test_an_empty_bucket_says_for_how_long(db: Connection) -> None:
@@ -207,7 +277,7 @@ def test_an_empty_bucket_says_for_how_long(db: Connection) -> None:
 
 def test_no_answer_is_noted_with_its_reason(db: Connection) -> None:
     budget = Budget(Clock())
-    call_id = budget.take(db, Flags(), SEND)
+    (call_id,) = budget.take(db, Flags(), SEND)
     budget.note(db, call_id, None, 4, NoAnswer("ShipStation did not answer: timed out"))
     assert journal(db) == [(SEND, 4, None, "ShipStation did not answer: timed out")]
 

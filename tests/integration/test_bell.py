@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from listener import bell, leader
-from listener.database import Connection, connect_session
+from listener.database import Connection, connect_work
 from listener.events import Asked
 
 INSERT = "insert into orders_inbox (order_number, order_date, status) values (%s, current_date, 'awaiting_shipment')"
@@ -23,7 +23,7 @@ class Protocol:
     def __init__(self, dsn: str, stack: ExitStack) -> None:
         self.ear = stack.enter_context(psycopg.connect(dsn, autocommit=True))
         self.ear.execute("listen orders_inbox")
-        self.work = stack.enter_context(connect_session(dsn, "listener test", holds_locks=True))
+        self.work = stack.enter_context(connect_work(dsn, "listener test", holds_locks=True))
         assert leader.lead(self.work, "test", by_lease=False)
         self.x: int | None = None
 

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,7 +16,8 @@ from listener.embedded.postgres import free_port
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.errors import Transient
 from listener.shipstation import client
-from listener.shipstation.client import NoAnswer, NotSent, ShipStation
+from listener.shipstation.client import Answer, NoAnswer, NotSent, ShipStation
+from listener.shipstation.listing import decode_page
 from tests.support.proxy import TcpProxy
 
 CREATE = "/orders/createorders"
@@ -128,7 +130,7 @@ def test_one_connection_serves_many_requests(
 
 def test_a_refused_connection_is_not_sent(connect: Callable[..., ShipStation]) -> None:
     nobody = connect(f"http://127.0.0.1:{free_port()}")
-    for ask in (lambda: nobody.create_orders(b"[]"), lambda: nobody.find_orders("A-1")):
+    for ask in (lambda: nobody.create_orders(b"[]"), lambda: nobody.list_orders(look_up("A-1"))):
         with pytest.raises(NotSent, match="cannot be reached"):
             ask()
 
@@ -279,76 +281,68 @@ def test_a_redirect_is_not_followed_and_the_credentials_stay(
     assert account.requests == []
 
 
-# The look-up.
+# The list. What is on a page is `shipstation.listing`'s to say; here it is told from what is no page.
 
 
-def test_a_look_up_finds_exactly_the_number_though_the_service_matches_by_prefix(
-    account: ShipStationSimulator, ours: ShipStation
-) -> None:
-    ours.create_orders(payload("A-1", "A-10", "A-1-B"))
-    found, answer = ours.find_orders("A-1")
-    assert [order["orderNumber"] for order in answer.json()["orders"]] == ["A-1", "A-10", "A-1-B"]
-    assert [order["orderKey"] for order in found] == ["listener-A-1"]
-    assert ours.find_orders("A-")[0] == []
+def look_up(number: str) -> dict[str, str]:
+    return {"orderNumber": number, "pageSize": "500"}
 
 
-def test_a_look_up_takes_case_for_nothing(account: ShipStationSimulator, ours: ShipStation) -> None:
-    ours.create_orders(payload("Abc-1"))
-    assert len(ours.find_orders("aBC-1")[0]) == 1
+def numbers_on(answer: Answer) -> list[str]:
+    return [order["orderNumber"] for order in answer.json()["orders"]]
 
 
-@pytest.mark.parametrize("number", [" Abc-1", "Abc-1 "])
-def test_a_look_up_takes_blanks_around_the_number_for_nothing(
-    account: ShipStationSimulator, ours: ShipStation, number: str
-) -> None:
-    ours.create_orders(payload(number.strip()))
-    assert len(ours.find_orders(number)[0]) == 1
+def test_a_page_is_the_answer_to_the_question_that_was_asked(account: ShipStationSimulator, ours: ShipStation) -> None:
+    ours.create_orders(payload("A-1", "A-10", "B-1"))
+    answer = ours.list_orders(look_up("A-1"))
+    assert (answer.status, numbers_on(answer)) == (200, ["A-1", "A-10"])
+    assert numbers_on(ours.list_orders({"pageSize": "1", "page": "3"})) == ["B-1"]
 
 
 @pytest.mark.parametrize("number", ["A&orderStatus=shipped", "A+1 #2", "A/1?x=%41", "Ä-1"])
 def test_a_number_may_hold_any_character(account: ShipStationSimulator, ours: ShipStation, number: str) -> None:
-    ours.create_orders(payload(number))
-    assert [order["orderNumber"] for order in ours.find_orders(number)[0]] == [number]
+    ours.create_orders(payload(number, "A"))
+    assert numbers_on(ours.list_orders(look_up(number))) == [number]
 
 
-def test_a_number_that_nobody_has_is_not_there(account: ShipStationSimulator, ours: ShipStation) -> None:
-    found, answer = ours.find_orders("A-1")
-    assert (found, answer.status) == ([], 200)
+def test_a_number_that_nobody_has_is_an_empty_page(account: ShipStationSimulator, ours: ShipStation) -> None:
+    answer = ours.list_orders(look_up("A-1"))
+    assert (answer.status, numbers_on(answer)) == (200, [])
 
 
 @pytest.mark.parametrize(
     "fault", ["503", "500", "429", "throttle-in-body", "drop-before-commit", "cut", "answer:status=404,body=[]"]
 )
-def test_an_error_never_reads_as_not_there(account: ShipStationSimulator, ours: ShipStation, fault: str) -> None:
+def test_an_error_never_reads_as_nothing_there(account: ShipStationSimulator, ours: ShipStation, fault: str) -> None:
     ours.create_orders(payload("A-1"))
     account.inject(fault)
     with pytest.raises(NoAnswer):
-        ours.find_orders("A-1")
+        ours.list_orders(look_up("A-1"))
+
+
+@pytest.mark.parametrize("page", ["", "<html></html>", "[" * 100_000])
+def test_a_page_that_is_no_json_never_reads_as_nothing_there(speaks: Callable[[Speak], ShipStation], page: str) -> None:
+    answer = speaks(says(page.encode())).list_orders(look_up("A-1"))
+    with pytest.raises(NoAnswer):
+        answer.json()
 
 
 @pytest.mark.parametrize(
     "page",
     [
-        "",
-        "<html></html>",
         "[]",
         "null",
         "{}",
         '{"orders": null}',
         '{"orders": {}, "pages": 1}',
-        '{"orders": [], "pages": 2}',
         '{"orders": [], "pages": "1"}',
-        "[" * 100_000,
+        '{"orders": [], "pages": 1, "total": -1}',
     ],
 )
-def test_what_is_no_whole_list_never_reads_as_not_there(speaks: Callable[[Speak], ShipStation], page: str) -> None:
-    with pytest.raises(NoAnswer):
-        speaks(says(page.encode())).find_orders("A-1")
-
-
-def test_a_look_up_compares_numbers_as_the_ledger_does(speaks: Callable[[Speak], ShipStation]) -> None:
-    page = {"orders": [{"orderNumber": "STRASSE-1"}], "pages": 1}
-    assert speaks(says(json.dumps(page).encode())).find_orders("straße-1")[0] == []
+def test_what_is_no_whole_list_never_reads_as_nothing_there(speaks: Callable[[Speak], ShipStation], page: str) -> None:
+    answer = speaks(says(page.encode())).list_orders(look_up("A-1"))
+    with pytest.raises(Transient):
+        decode_page(answer.json(), datetime.now(UTC))
 
 
 # Secrets.
@@ -367,10 +361,10 @@ def test_no_failure_tells_the_secret(
 
     fails(lambda: connect(f"http://127.0.0.1:{free_port()}").create_orders(b"[]"))
     there = connect(account.url)
-    fails(lambda: there.find_orders(number))
+    fails(lambda: there.list_orders(look_up(number)))
     for kind in ("503", "cut", "drop-before-commit"):
         account.inject(kind)
-        fails(lambda: there.find_orders(number))
+        fails(lambda: there.list_orders(look_up(number)))
         account.clear_faults()
     told = "".join("".join(traceback.format_exception(fault)) for fault in faults) + repr(there)
     encoded = there._headers["authorization"].removeprefix("Basic ")
@@ -392,11 +386,12 @@ def test_the_key_goes_to_the_service_as_basic_authorization(stack: ExitStack) ->
     assert b"basic qwxhzgrpbjpvcgvuihnlc2ftzq==" in head.lower()
 
 
-def test_a_throttled_look_up_says_for_how_long(speaks: Callable[[Speak], ShipStation]) -> None:
-    def speak(peer: socket.socket) -> None:
-        head = b"HTTP/1.1 429 Too Many Requests\r\nX-Rate-Limit-Reset: 17\r\nContent-Length: 2\r\n\r\n{}"
-        peer.sendall(head)
-
+@pytest.mark.parametrize(
+    ("status", "body"), [("429 Too Many Requests", b"{}"), ("200 OK", b'{"message": "Too Many Requests"}')]
+)
+def test_a_throttled_question_says_for_how_long(
+    speaks: Callable[[Speak], ShipStation], status: str, body: bytes
+) -> None:
     with pytest.raises(client.TooManyRequests) as caught:
-        speaks(speak).find_orders("A-1")
-    assert caught.value.headers["X-Rate-Limit-Reset"] == "17"
+        speaks(says(body, status, "x-rate-limit-reset: 17")).list_orders(look_up("A-1"))
+    assert caught.value.answer.headers["X-Rate-Limit-Reset"] == "17"

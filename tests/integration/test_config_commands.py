@@ -85,7 +85,8 @@ def config_as_text(shop: Connection, query: str = READ_CONFIG_SQL) -> str:
 
 def test_the_configuration_is_one_text_with_flags_in_the_order_of_their_id(shop: Connection) -> None:
     add_row(shop, "sync_interval", "180")
-    rows, enabled = decode_config(config_as_text(shop))
+    rows, enabled, requeued = decode_config(config_as_text(shop))
+    assert requeued == 0
     assert rows == [*as_texts(Flags()).items(), ("sync_interval", "180")]
     assert enabled == {"shipstation-upload": True, "xml-import": True, "unified-shipstation-sync": True}
 
@@ -93,26 +94,31 @@ def test_the_configuration_is_one_text_with_flags_in_the_order_of_their_id(shop:
 def test_rows_of_other_categories_and_of_a_sku_are_no_flags(shop: Connection) -> None:
     add_row(shop, "sync_interval", "7", category="Names")
     add_row(shop, "sync_interval", "8", sku="17")
-    assert dict(decode_config(config_as_text(shop))[0])["sync_interval"] == "120"
+    assert dict(decode_config(config_as_text(shop)).flags)["sync_interval"] == "120"
 
 
 def test_without_any_row_the_configuration_is_empty(shop: Connection) -> None:
     shop.execute("delete from configuration_params; delete from workflow_controls")
-    assert decode_config(config_as_text(shop)) == ([], {})
+    assert decode_config(config_as_text(shop)) == ([], {}, 0)
 
 
 def test_what_a_row_holds_comes_through_unchanged(shop: Connection) -> None:
     value = '"quoted" \\ %s \n\t 東京 \u2028 \x01'
     set_flag(shop, "manual_order_pattern", value)
     shop.execute("update workflow_controls set enabled = false where workflow_name = 'xml-import'")
-    rows, enabled = decode_config(config_as_text(shop))
+    rows, enabled, _ = decode_config(config_as_text(shop))
     assert dict(rows)["manual_order_pattern"] == value
     assert enabled["xml-import"] is False
 
 
 def test_the_flags_can_be_read_where_workflow_controls_cannot(shop: Connection) -> None:
     shop.execute("drop table workflow_controls")
-    assert decode_config(config_as_text(shop, READ_FLAGS_SQL)) == (list(as_texts(Flags()).items()), {})
+    assert decode_config(config_as_text(shop, READ_FLAGS_SQL)) == (list(as_texts(Flags()).items()), {}, None)
+
+
+def test_the_newest_requeue_comes_with_the_configuration(shop: Connection) -> None:
+    shop.execute("insert into listener.requeues (order_key, by) values ('A-1', 'alex'), ('A-2', 'alex')")
+    assert decode_config(config_as_text(shop)).requeued == 2
 
 
 def test_a_receipt_says_when_it_was_seen_and_when_it_was_in_force(shop: Connection) -> None:

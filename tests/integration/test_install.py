@@ -122,19 +122,22 @@ def writer_in_the_way(url: str) -> Iterator[int]:
         connection.rollback()
 
 
-BUILD = "create index concurrently idx_orders_inbox_pending on orders_inbox (id)"
+BUILDS: list[tuple[str, LiteralString]] = [
+    ("idx_orders_inbox_pending", "create index concurrently idx_orders_inbox_pending on orders_inbox (id)"),
+    ("idx_orders_inbox_key", "create index concurrently idx_orders_inbox_key on orders_inbox (order_number)"),
+]
 
 
+@pytest.mark.parametrize(("name", "build"), BUILDS)
 @both_ways
-def test_an_index_whose_build_was_interrupted_is_built_again(production_dsn: str, apply: Apply) -> None:
+def test_an_index_whose_build_was_interrupted_is_built_again(
+    production_dsn: str, apply: Apply, name: str, build: LiteralString
+) -> None:
     with writer_in_the_way(production_dsn), pytest.raises(psycopg.errors.QueryCanceled):
-        do(production_dsn, "set statement_timeout = '100ms'", BUILD)
-    assert ask(
-        production_dsn, "select indisvalid from pg_index where indexrelid::regclass::text = 'idx_orders_inbox_pending'"
-    )
-    assert not index_is_valid(production_dsn, "idx_orders_inbox_pending")
+        do(production_dsn, "set statement_timeout = '100ms'", build)
+    assert (name, False) in ask(production_dsn, "select indexrelid::regclass::text, indisvalid from pg_index")
     apply(production_dsn, *INSTALL)
-    assert index_is_valid(production_dsn, "idx_orders_inbox_pending")
+    assert index_is_valid(production_dsn, name)
     psql(production_dsn, "verify.sql")
 
 

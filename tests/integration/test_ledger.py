@@ -166,8 +166,9 @@ def test_a_look_up_settles_what_is_unknown_and_nothing_else(db: Connection) -> N
     ledger.claim(db, candidates("A-1", "A-2"), epoch=1)
     record(db, Settled("A-1", "unknown", wait_seconds=0.0))
     settled = [Settled(key, "accepted", "9", "uploaded") for key in ("A-1", "A-2")]
-    assert [order.order_key for order in record(db, *settled, from_states=("unknown",))] == ["A-1"]
+    assert [order.order_key for order in ledger.resolve(db, settled, max_attempts=5)] == ["A-1"]
     assert state(db, "A-2") == "sending"
+    assert row_of(db, "A-1", "http_status", "epoch") == (200, 1), "a look-up is no answer to the request"
 
 
 def test_the_waits_after_refusals_grow_with_the_square_up_to_an_hour(db: Connection) -> None:
@@ -218,18 +219,18 @@ def test_what_was_being_sent_up_to_an_epoch_is_in_doubt_and_what_is_settled_is_n
     assert ledger.doubt_what_was_sent(db, 2) == 2
     states = [state(db, key) for key in ("OLD-1", "OLD-2", "OWN-1", "NEW-1")]
     assert states == ["unknown", "accepted", "unknown", "sending"]
-    doubtful, _ = ledger.doubtful(db, 10)
-    assert (doubtful.order_key, doubtful.shipstation_key, doubtful.epoch) == ("OLD-1", "listener-OLD-1", 1)
+    doubtful, _ = ledger.doubtful(db)
+    assert (doubtful.order_key, doubtful.shipstation_key, doubtful.doubt) == ("OLD-1", "listener-OLD-1", "no answer")
     assert 0 <= doubtful.seconds_since_started < 60
+    assert doubtful.row_created_at is None, "there is no such row"
     assert ledger.doubt_what_was_sent(db, 2) == 0
 
 
 def test_a_look_up_that_failed_is_put_off_for_a_minute_and_only_while_in_doubt(db: Connection) -> None:
     ledger.claim(db, candidates("A-1", "A-2"), epoch=1)
     record(db, Settled("A-1", "unknown", wait_seconds=0.0))
-    for key in ("A-1", "A-2"):
-        ledger.postpone_look_up(db, key, "no answer")
-    assert ledger.doubtful(db, 10) == []
+    ledger.postpone_look_up(db, ["A-1", "A-2"], "no answer")
+    assert ledger.doubtful(db) == []
     assert 50 < float(ledger.seconds_until_due(db)[1] or 0) <= 60
     assert row_of(db, "A-1", "state", "error") == ("unknown", "no answer")
     assert row_of(db, "A-2", "state", "error") == ("sending", None)
@@ -240,8 +241,7 @@ def test_orders_in_doubt_are_looked_up_oldest_first_and_only_when_due(db: Connec
         ledger.claim(db, candidates(number), epoch=1)
     unknown = [Settled(key, "unknown", wait_seconds=0.0) for key in ("B-1", "B-2")]
     record(db, *unknown, Settled("B-3", "unknown", wait_seconds=60.0))
-    assert [order.order_key for order in ledger.doubtful(db, 10)] == ["B-2", "B-1"]
-    assert len(ledger.doubtful(db, 1)) == 1
+    assert [order.order_key for order in ledger.doubtful(db)] == ["B-2", "B-1"]
 
 
 def test_it_tells_when_the_next_waiting_and_the_next_doubtful_order_are_due(db: Connection) -> None:

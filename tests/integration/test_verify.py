@@ -46,6 +46,9 @@ OTHER_INDEX = """
 drop index idx_orders_inbox_awaiting;
 create index idx_orders_inbox_awaiting on orders_inbox (status) where status = 'pending'
 """
+OTHER_FORM = """
+drop index idx_orders_inbox_key; create index idx_orders_inbox_key on orders_inbox (upper(order_number))
+"""
 EDITED = """
 create or replace function listener.tell_flags() returns trigger language plpgsql as 'begin return null; end'
 """
@@ -66,6 +69,12 @@ BREAKAGES = [
         "update pg_index set indisvalid = false where indexrelid = 'idx_orders_inbox_pending'::regclass",
         "index idx_orders_inbox_pending",
     ),
+    ("drop index idx_orders_inbox_key", "index idx_orders_inbox_key"),
+    (OTHER_FORM, "index idx_orders_inbox_key"),
+    (
+        "update pg_index set indisvalid = false where indexrelid = 'idx_shipped_orders_key'::regclass",
+        "index idx_shipped_orders_key",
+    ),
     (
         "delete from configuration_params where parameter_name in ('idle_after', 'sync_interval')",
         "sync_interval, idle_after;",
@@ -73,7 +82,7 @@ BREAKAGES = [
     ("update configuration_params set sku = '1' where parameter_name = 'idle_after'", "sku NULL: idle_after;"),
     ("delete from workflow_controls where workflow_name = 'xml-import'", "workflow_controls: xml-import;"),
     ("drop table listener.config_log", "missing: config_log; run sql/002_ledger.up.sql"),
-    ("delete from listener.budget", "the one row of leader or of budget"),
+    ("delete from listener.budget", "the one row of leader, budget or mirror_state"),
     ("drop trigger listener_flags_deleted on configuration_params", "missing or disabled: listener_flags_deleted;"),
     (
         "alter table orders_inbox disable trigger listener_orders_updated",

@@ -12,7 +12,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from listener import wake
-from listener.database import Connection, connect_session
+from listener.database import Connection, connect_step
 from listener.errors import Fatal, Transient
 from listener.events import Channel
 from listener.wake import Answered, ListenSession, Question, connect_listen, require_schema
@@ -70,7 +70,7 @@ def test_it_hears_every_channel_of_the_bell(listen: Listen, db: Connection) -> N
 
 def test_a_committed_order_rings_when_somebody_leads(listen: Listen, db: Connection, dsn: str) -> None:
     session = listen()
-    with connect_session(dsn, "leader") as leader:
+    with connect_step(dsn, "leader") as leader:
         leader.execute("select pg_advisory_lock(1818850164, 2)")
         insert_order(db, "A-1")
     assert hear(session, rings=1)[0] == [Channel.ORDERS]
@@ -211,9 +211,9 @@ def test_a_session_whose_notifications_go_elsewhere_is_deaf_and_works_on(
     listen: Listen, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def through_a_pooler(url: str, name: str, **options: Any) -> Connection:
-        return connect_session(make_conninfo(url, dbname="postgres") if "probe" in name else url, name, **options)
+        return connect_step(make_conninfo(url, dbname="postgres") if "probe" in name else url, name, **options)
 
-    monkeypatch.setattr(wake, "connect_session", through_a_pooler)
+    monkeypatch.setattr(wake, "connect_step", through_a_pooler)
     monkeypatch.setattr(wake, "PROBE_SECONDS", 0.1)
     session = listen()
     assert session.deaf
@@ -225,7 +225,7 @@ def test_a_link_that_brings_no_notification_through_is_deaf_too(
     listen: Listen, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pooler that runs LISTEN on one server session and hands the next statement to another."""
-    real = wake.connect_session
+    real = wake.connect_step
 
     class Pooled(psycopg.Connection[Any]):
         def execute(self, query: Any, *args: Any, **options: Any) -> Any:
@@ -237,7 +237,7 @@ def test_a_link_that_brings_no_notification_through_is_deaf_too(
             return real(url, name, **options)
         return Pooled.connect(url, application_name=name, autocommit=True)
 
-    monkeypatch.setattr(wake, "connect_session", pooled)
+    monkeypatch.setattr(wake, "connect_step", pooled)
     monkeypatch.setattr(wake, "PROBE_SECONDS", 0.1)
     assert listen().deaf
 
@@ -266,7 +266,7 @@ class OnWarning(logging.Handler):
 
 
 def test_the_schema_that_is_there_is_enough(dsn: str) -> None:
-    with connect_session(dsn, NAME) as connection:
+    with connect_step(dsn, NAME) as connection:
         require_schema(connection)
 
 
@@ -281,7 +281,7 @@ def test_a_missing_schema_is_named_with_the_command_that_makes_it(empty_dsn: str
 @pytest.mark.parametrize("table", ["workflow_controls", "listener.budget"])
 def test_only_what_is_missing_is_named(dsn: str, db: Connection, table: str) -> None:
     db.execute(f"drop table {table} cascade".encode())
-    with connect_session(dsn, NAME) as connection, pytest.raises(Fatal) as fault:
+    with connect_step(dsn, NAME) as connection, pytest.raises(Fatal) as fault:
         require_schema(connection)
     assert f"has no table {table}: " in str(fault.value)
 

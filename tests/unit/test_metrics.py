@@ -75,7 +75,8 @@ def test_what_is_not_known_yet_is_zero_null_or_empty(metrics: Metrics) -> None:
         "workflows": dict.fromkeys(["shipstation-upload", "xml-import", "unified-shipstation-sync"], unknown),
         "wakes": dict.fromkeys(["notify", "heartbeat", "startup", "reconnect", "retry", "manual"], 0),
         "missed_notifications": 0,
-        "api_budget": {"used_last_hour": 0, "limit": 0},
+        "api_budget": {"used_last_hour": 0, "limit": 0, "waiting_seconds": 0},
+        "mirror": {"full": False, "orders": 0},
         "order_latency_ms": {"p50": None, "p99": None, "n": 0},
         "db_connections": 0,
         "version": "1.2.3",
@@ -126,11 +127,13 @@ def test_missed_notifications_are_counted(metrics: Metrics) -> None:
 
 def test_what_is_set_is_served(metrics: Metrics) -> None:
     metrics.set(role="leader", degraded=["deaf"], flags=Flags(sync_interval=180), api_used_last_hour=7, api_limit=200)
+    metrics.set(api_waiting_seconds=12.5, mirror_full=True, mirror_orders=9)
     at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
     metrics.set_workflow("xml-import", enabled=False, state="disabled", next_due_at=at)
     snapshot = metrics.snapshot()
     assert (snapshot["role"], snapshot["degraded"], snapshot["flags"]["sync_interval"]) == ("leader", ["deaf"], 180)
-    assert snapshot["api_budget"] == {"used_last_hour": 7, "limit": 200}
+    assert snapshot["api_budget"] == {"used_last_hour": 7, "limit": 200, "waiting_seconds": 12.5}
+    assert snapshot["mirror"] == {"full": True, "orders": 9}
     imports = snapshot["workflows"]["xml-import"]
     assert (imports["enabled"], imports["state"]) == (False, "disabled")
     assert imports["next_due_at"] == "2026-01-02T03:04:05+00:00"

@@ -7,7 +7,7 @@ import pytest
 
 from listener.shipstation.client import Answer
 from listener.store.ledger import Candidate, Settled
-from listener.workflows.outcomes import Reading, all_unknown, all_waiting, read_answer
+from listener.workflows.outcomes import Reading, all_unknown, all_waiting, read_answer, words_of
 
 BATCH = [Candidate(key, n, key.lower(), f"listener-{key}") for n, key in enumerate(("A-1", "A-2", "A-3"), start=1)]
 ONE = BATCH[:1]
@@ -28,9 +28,13 @@ def refused(candidate: Candidate, message: str | None) -> dict[str, Any]:
     return {**accepted(candidate, None), "success": False, "errorMessage": message}
 
 
-def read(status: int, body: object, batch: list[Candidate] = BATCH) -> Reading:
+def read(status: int, body: object, batch: list[Candidate] = BATCH, *, others_are_taken: bool = False) -> Reading:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return read_answer(Answer(status, {}, content, 1.0), batch)
+    return read_answer(Answer(status, {}, content, 1.0), batch, others_are_taken=others_are_taken)
+
+
+def limits(reading: Reading) -> set[int | None]:
+    return {settled.batch_limit for settled in reading.settled}
 
 
 def states(reading: Reading) -> dict[str, str]:
@@ -60,7 +64,7 @@ def test_a_refused_order_waits_as_a_counted_attempt_with_their_words_and_costs_n
     reading = read(202, {"hasErrors": True, "results": [accepted(BATCH[0]), refused(BATCH[1], " no such country ")]})
     assert reading.settled[1] == Settled("A-2", "waiting", error="no such country", refused=True)
     assert reading.settled[0].state == "accepted"
-    assert (reading.error, reading.throttled, reading.halve) == (None, False, False)
+    assert (reading.error, reading.throttled, limits(reading)) == (None, False, {None})
 
 
 def test_a_refusal_without_words_still_says_something() -> None:
@@ -110,7 +114,7 @@ def test_an_answer_that_cannot_be_read_leaves_every_order_unknown_and_is_an_erro
     assert all_are(reading, "unknown")
     assert not any(settled.refused for settled in reading.settled)
     assert reading.error is not None
-    assert not reading.halve
+    assert limits(reading) == {None}
 
 
 @pytest.mark.parametrize("body", [b"Too Many Requests", {"message": "Too many requests"}, HTML, b""])
@@ -133,7 +137,7 @@ def test_a_refused_key_is_an_error_that_names_the_settings_and_no_attempt(status
     assert reading.settled == all_waiting(ONE)
     assert str(status) in str(reading.error)
     assert "SHIPSTATION_API_KEY" in str(reading.error)
-    assert not reading.halve
+    assert limits(reading) == {None}
 
 
 @pytest.mark.parametrize("status", [402, 404, 405, 410])
@@ -143,11 +147,44 @@ def test_a_refusal_that_is_no_orders_fault_is_an_error_and_no_attempt(status: in
         assert [settled.state for settled in reading.settled] == ["waiting"] * len(batch)
         assert not any(settled.refused for settled in reading.settled)
         assert "SHIPSTATION_BASE_URL" in str(reading.error)
-        assert not reading.halve
+        assert limits(reading) == {None}
 
 
-def test_a_refused_batch_is_halved_and_counts_for_nobody() -> None:
-    assert read(400, {"Message": "The request is invalid."}) == Reading(all_waiting(BATCH), halve=True)
+@pytest.mark.parametrize(("orders", "half"), [(8, 4), (3, 2), (2, 1)])
+def test_a_refused_batch_goes_in_halves_and_counts_for_nobody(orders: int, half: int) -> None:
+    batch = [Candidate(f"B-{n}", n, f"B-{n}", f"listener-B-{n}") for n in range(orders)]
+    reading = read(400, {"Message": "The request is invalid."}, batch)
+    words = "400: The request is invalid."
+    due = [Settled(c.order_key, "waiting", error=words, wait_seconds=0.0, batch_limit=half) for c in batch]
+    assert reading == Reading(due)
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
+def test_whatever_refuses_what_was_sent_is_about_the_orders(status: int) -> None:
+    assert limits(read(status, b"no")) == {2}
+    assert read(status, b"no", ONE).settled[0].refused
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Order has been shipped", "cannot update a CANCELLED order", "400: The order is canceled.", "Already Shipped!"],
+)
+def test_a_refusal_as_shipped_or_cancelled_there_is_looked_up_and_is_no_attempt_yet(words: str) -> None:
+    in_doubt = Settled("A-1", "unknown", error=words, wait_seconds=0.0, doubt="locked there")
+    reading = read(200, {"results": [refused(BATCH[0], words), accepted(BATCH[1]), accepted(BATCH[2])]})
+    assert reading.settled[0] == in_doubt
+    assert (states(reading)["A-2"], reading.error) == ("accepted", None)
+
+
+@pytest.mark.parametrize("words", ["it has unshipped items", "its cancellation is pending", "no shipping address"])
+def test_only_the_words_shipped_and_cancelled_themselves_mean_locked(words: str) -> None:
+    settled = read(200, {"results": [refused(ONE[0], words)]}, ONE).settled[0]
+    assert (settled.state, settled.refused, settled.doubt) == ("waiting", True, None)
+
+
+def test_a_whole_request_of_one_that_is_refused_as_shipped_is_looked_up_too() -> None:
+    settled = read(400, {"Message": "This order was already shipped."}, ONE).settled[0]
+    assert (settled.state, settled.doubt, settled.refused) == ("unknown", "locked there", False)
 
 
 def test_a_refused_request_of_one_order_is_that_orders_refusal_with_status_and_words() -> None:
@@ -168,6 +205,71 @@ def test_what_may_have_been_carried_out_is_unknown_whatever_the_body_says(status
     assert not any(settled.refused for settled in reading.settled)
     assert str(status) in str(reading.error)
     assert states(read(status, {"results": [refused(ONE[0], "no")]}, ONE)) == {"A-1": "unknown"}
+
+
+def suspect(candidates: list[Candidate], limit: int) -> list[Candidate]:
+    return [candidate._replace(batch_limit=limit) for candidate in candidates]
+
+
+def test_the_first_breakdown_marks_the_batch_and_leaves_it_as_large_as_it_was() -> None:
+    reading = read(503, HTML)
+    assert limits(reading) == {3}
+    assert {settled.doubt for settled in reading.settled} == {"no answer"}
+    assert limits(read(503, HTML, ONE)) == {1}
+
+
+def test_the_second_breakdown_of_the_same_batch_halves_it() -> None:
+    reading = read(500, HTML, suspect(BATCH, 3))
+    assert (limits(reading), all_are(reading, "unknown")) == ({2}, True)
+    assert reading.error is not None
+    assert limits(read(500, HTML, suspect(BATCH[:2], 2))) == {1}
+
+
+def test_a_breakdown_of_a_batch_that_holds_one_new_order_is_no_second_one() -> None:
+    assert limits(read(500, HTML, [*suspect(BATCH[:2], 3), BATCH[2]])) == {3}
+
+
+def test_one_that_breaks_it_alone_is_at_fault_only_while_others_are_taken() -> None:
+    alone = suspect(ONE, 1)
+    at_fault = read(500, {"Message": "An error has occurred."}, alone, others_are_taken=True)
+    assert at_fault.error is None, "the service is well: nobody else waits"
+    (settled,) = at_fault.settled
+    assert (settled.state, settled.doubt, settled.refused) == ("unknown", "failed alone", False)
+    assert settled.error == "ShipStation answered 500: An error has occurred."
+    outage = read(500, HTML, alone, others_are_taken=False)
+    assert outage.error is not None
+    assert outage.settled[0].doubt == "no answer"
+
+
+def test_the_first_time_even_one_alone_is_the_services_fault() -> None:
+    reading = read(500, HTML, ONE, others_are_taken=True)
+    assert reading.error is not None
+    assert reading.settled[0].doubt == "no answer"
+
+
+# Their words.
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"Message": "The request is invalid."}', "The request is invalid."),
+        (b'{"message": "no", "ExceptionMessage": "bad date", "StackTrace": "at A.B()"}', "no bad date"),
+        (
+            b'{"Message": "The request is invalid.", "ModelState": {"apiOrders[0].orderDate": ["no date", "at all"]}}',
+            "The request is invalid. no date at all",
+        ),
+        (b'"just a text"', "just a text"),
+        (b"plain  text\n with   blanks ", "plain text with blanks"),
+        (b"<html><head><title>Oops</title><style>p {}</style></head><p>Bad <b>date</b></p></html>", "Bad date"),
+        (b"", "no reason given"),
+        (b"[]", "no reason given"),
+        (b'{"Message": 5, "ModelState": ["x"]}', "no reason given"),
+        (b"[" * 9000, "[" * 300),
+    ],
+)
+def test_a_person_reads_their_messages_and_no_markup(body: bytes, words: str) -> None:
+    assert words_of(body) == words
 
 
 def test_waiting_and_unknown_orders_are_due_at_once() -> None:

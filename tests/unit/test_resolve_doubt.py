@@ -1,18 +1,38 @@
 """What a look-up says of an order in doubt: there, not there yet, or certainly not there."""
 
-from typing import Any
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from listener.shipstation.client import DEADLINE_SECONDS
 from listener.store.ledger import Doubtful, Settled
-from listener.workflows.resolve_doubt import CERTAIN_AFTER_SECONDS, verdict_of
+from listener.store.mirror import There
+from listener.workflows.adopt import Adoption
+from listener.workflows.resolve_doubt import CERTAIN_AFTER_SECONDS, verdict_of, verdict_of_locked
 
-ORDER = Doubtful("A-1", "A-1", "listener-A-1", 3, 0.0)
+STARTED = datetime(2025, 1, 2, 12, 0, tzinfo=UTC)
+ORDER = Doubtful(
+    order_key="A-1",
+    order_number="A-1",
+    shipstation_key="listener-A-1",
+    doubt="no answer",
+    again=1,
+    error="no answer came",
+    started_at=STARTED,
+    seconds_since_started=0.0,
+    row_created_at=STARTED - timedelta(minutes=1),
+)
 
 
-def there(status: str = "awaiting_shipment", *, order_id: Any = 900, key: str = "listener-A-1") -> dict[str, Any]:
-    return {"orderId": order_id, "orderKey": key, "orderNumber": "A-1", "orderStatus": status}
+def there(
+    status: str = "awaiting_shipment",
+    *,
+    order_id: str = "900",
+    key: str | None = "listener-A-1",
+    changed: timedelta = timedelta(seconds=1),
+) -> There:
+    """An order at ShipStation that was changed so long after the request had begun."""
+    return There("A-1", order_id, key, status, STARTED, STARTED + changed)
 
 
 def asked_after(seconds: float) -> Doubtful:
@@ -33,12 +53,12 @@ def test_the_row_shows_the_status_that_it_has_there(status: str, row_status: str
 
 
 def test_of_several_orders_of_that_number_ours_counts() -> None:
-    found = [there("shipped", order_id=1, key="someone-else"), there(order_id=2), there(order_id=3, key="")]
+    found = [there("shipped", order_id="1", key="someone-else"), there(order_id="2"), there(order_id="3", key="")]
     assert verdict_of(ORDER, found).shipstation_order_id == "2"
 
 
 def test_of_several_under_our_key_the_oldest_counts_which_comes_first() -> None:
-    assert verdict_of(ORDER, [there(order_id=2), there(order_id=3)]).shipstation_order_id == "2"
+    assert verdict_of(ORDER, [there(order_id="2"), there(order_id="3")]).shipstation_order_id == "2"
 
 
 def test_an_order_that_is_not_there_may_still_arrive_until_the_deadline_and_ten_seconds_have_passed() -> None:
@@ -55,8 +75,46 @@ def test_then_it_is_sent_again_at_once_and_no_attempt_counts(seconds: float) -> 
 
 def test_another_ones_order_of_the_same_number_does_not_settle_ours() -> None:
     assert verdict_of(asked_after(1), [there(key="someone-else")]).state == "unknown"
-    assert verdict_of(asked_after(100), [there(key="listener-A-1~2"), {}]).state == "waiting"
+    assert verdict_of(asked_after(100), [there(key="listener-A-1~2"), there(key=None)]).state == "waiting"
 
 
-def test_an_order_of_ours_without_an_id_stays_in_doubt() -> None:
-    assert verdict_of(ORDER, [there(order_id=None)]).state == "unknown"
+def test_our_own_order_that_was_not_touched_since_the_request_began_does_not_show_that_the_request_arrived() -> None:
+    assert verdict_of(asked_after(100), [there(changed=timedelta(minutes=-6))]).state == "waiting"
+
+
+def test_their_clock_may_be_some_minutes_behind_ours() -> None:
+    assert verdict_of(asked_after(100), [there(changed=timedelta(minutes=-4))]).state == "accepted"
+
+
+# Failed alone, while others were taken.
+
+
+def test_what_failed_alone_keeps_its_words_and_its_doubt_until_it_is_certain() -> None:
+    settled = verdict_of(asked_after(1)._replace(doubt="failed alone", error="500: boom"), [])
+    assert (settled.state, settled.doubt, settled.error) == ("unknown", "failed alone", "500: boom")
+
+
+def test_what_failed_alone_and_did_not_arrive_has_used_up_an_attempt() -> None:
+    settled = verdict_of(asked_after(100)._replace(doubt="failed alone", error="500: boom"), [])
+    assert (settled.state, settled.refused, settled.error) == ("waiting", True, "500: boom")
+
+
+def test_what_failed_alone_and_arrived_all_the_same_is_accepted() -> None:
+    assert verdict_of(asked_after(100)._replace(doubt="failed alone"), [there()]).state == "accepted"
+
+
+# Refused as shipped or cancelled there.
+
+LOCKED = ORDER._replace(doubt="locked there", error="the order was shipped")
+
+
+def test_a_locked_order_that_is_found_is_settled_as_it_is_there() -> None:
+    found = verdict_of_locked(LOCKED, Adoption("adopted", "900", "shipped"))
+    assert found == Settled("A-1", "adopted", "900", "shipped")
+    other = verdict_of_locked(LOCKED, Adoption("rejected", None, "failed", "key used by order 1 of 2020-01-01"))
+    assert other == Settled("A-1", "rejected", None, "failed", error="key used by order 1 of 2020-01-01")
+
+
+def test_a_locked_order_that_nobody_finds_was_refused_in_their_words() -> None:
+    settled = verdict_of_locked(LOCKED, None)
+    assert (settled.state, settled.refused, settled.error) == ("waiting", True, "the order was shipped")

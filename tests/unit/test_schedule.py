@@ -85,6 +85,16 @@ class Loop:
         assert self.phase is Phase.ASLEEP
         return self
 
+    def passes_within(self, seconds: float, *, foreign: str = "") -> list[float]:
+        """Let time pass, with beats that see due orders; return when a pass began."""
+        until, began = self.now + seconds, []
+        while self.now < until:
+            self.on(after=1)
+            while job := self.state.upload.job:
+                began += [self.now] if job is Job.PASS else []
+                self.on({Job.PASS: DRY, Job.BEAT: Beaten(due=True, fresh=True, foreign=foreign)}.get(job, Done()))
+        return began
+
     @property
     def phase(self) -> Phase:
         return self.state.upload.phase
@@ -193,6 +203,17 @@ def test_errors_in_a_row_back_off_60_120_180_240_300_300() -> None:
             loop.on(Beaten(due=False))
         assert loop.state.upload.job is Job.PASS
     assert pauses == [60, 120, 180, 240, 300, 300]
+
+
+def test_a_requeue_ends_a_backoff_and_wakes_nobody_else() -> None:
+    loop = Loop().lead()
+    loop.on(Failed(UPLOAD, "no answer"))
+    loop.on(Done())
+    assert loop.jobs(Configured(loop.flags, loop.enabled, requeued=7)) == [Job.PASS]
+    loop.on(Failed(UPLOAD, "no answer"))
+    loop.on(Done())
+    assert loop.jobs(Configured(loop.flags, loop.enabled, requeued=7)) == [], "that one is known"
+    assert Loop().fall_asleep().jobs(Configured(Flags(), frozenset(WORKFLOWS), requeued=7)) == []
 
 
 def test_a_flag_change_ends_a_backoff() -> None:
@@ -384,6 +405,68 @@ def test_a_change_during_a_job_is_thought_about_when_it_ends() -> None:
     loop.switch(UPLOAD, on=False)
     assert loop.jobs(Passed(StepReport(done=100, more=True))) == [Job.SILENCE]
     assert loop.phase is Phase.RESTING
+
+
+@pytest.mark.parametrize("fault", [Failed(UPLOAD, "no answer"), BeatFailed()], ids=["a pass", "a beat"])
+def test_a_switched_off_upload_does_not_begin_again_after_what_failed_meanwhile(fault: Event) -> None:
+    loop = Loop().fall_asleep()
+    loop.on(BELL) if isinstance(fault, Failed) else loop.on(after=15)
+    loop.switch(UPLOAD, on=False)
+    loop.on(fault)
+    assert loop.phase is Phase.RESTING
+    assert not loop.state.upload.backing_off
+    assert loop.passes_within(400) == []
+
+
+COPY = "the database is copy, it was shop"
+
+
+def test_a_restored_copy_sends_nothing_under_the_lock_and_goes_on_importing() -> None:
+    loop = Loop()
+    loop.on()
+    loop.on(Listening(deaf=False), Configured(Flags(), frozenset(WORKFLOWS)))
+    actions = loop.on(Led(leading=True, foreign=COPY))
+    assert [type(action) for action in actions] == [RunUpload, RunImport]
+    assert isinstance(actions[0], RunUpload)
+    assert (actions[0].job, actions[0].silence) == (Job.SILENCE, True)
+    loop.on(Done(), Imported(StepReport()))
+    assert loop.jobs(BELL) == []
+    loop.configure(sync_interval=180)
+    loop.on(Configured(loop.flags, loop.enabled, requeued=7))
+    assert loop.passes_within(400, foreign=COPY) == [], "no bell, beat, retry, flag or requeue sends anything"
+    assert loop.phase is Phase.RESTING
+
+
+def test_a_copy_that_is_declared_production_goes_on_with_the_next_beat() -> None:
+    loop = Loop()
+    loop.on()
+    loop.on(Listening(deaf=False), Configured(Flags(), frozenset(WORKFLOWS)))
+    loop.on(Led(leading=True, foreign=COPY))
+    loop.on(Done())
+    assert loop.jobs(after=1) == [Job.BEAT]
+    assert loop.jobs(Beaten(due=True, fresh=True)) == [Job.PASS]
+    assert loop.state.upload.source is Source.MANUAL
+
+
+def test_a_bell_during_the_beat_that_finds_a_copy_is_not_acted_upon() -> None:
+    loop = Loop().fall_asleep()
+    assert loop.jobs(after=15) == [Job.BEAT]
+    loop.on(BELL)
+    assert loop.jobs(Beaten(due=True, fresh=True, foreign=COPY)) == [Job.SILENCE]
+    assert loop.phase is Phase.RESTING
+    loop.on(Done())
+    assert loop.passes_within(400, foreign=COPY) == []
+
+
+def test_a_copy_found_while_the_upload_backs_off_ends_that() -> None:
+    loop = Loop().lead()
+    loop.on(Failed(UPLOAD, "no answer"))
+    loop.on(Done())
+    assert loop.jobs(after=15) == [Job.BEAT]
+    loop.on(Beaten(due=True, foreign=COPY))
+    assert not loop.state.upload.backing_off
+    loop.on(Done())
+    assert loop.passes_within(400, foreign=COPY) == []
 
 
 def test_a_shorter_interval_takes_effect_now_and_not_after_the_sleep_under_way() -> None:

@@ -55,8 +55,11 @@ class History:
     def asked(self) -> Event:
         return Asked(self.dice.choice([None, 7, 7]), pending=self.maybe(0.3), settled=self.maybe())
 
-    def beaten(self) -> Event:
-        return Beaten(self.maybe(), fresh=self.maybe(), muted=self.maybe(0.1))
+    def foreign(self) -> str:
+        return "the database is copy, it was shop" if self.maybe(0.1) else ""
+
+    def beaten(self) -> Beaten:
+        return Beaten(self.maybe(), fresh=self.maybe(), muted=self.maybe(0.1), foreign=self.foreign())
 
     def end_of(self, job: Job) -> Event:
         if self.maybe(0.05):
@@ -64,7 +67,7 @@ class History:
         if job in (Job.PASS, Job.SETTLE, Job.ASK, Job.SILENCE, Job.PING) and self.maybe(0.05):
             return Failed(UPLOAD, "broken")
         ends: dict[Job, Callable[[], Event]] = {
-            Job.LEAD: lambda: Led(self.maybe(0.8)),
+            Job.LEAD: lambda: Led(self.maybe(0.8), foreign=self.foreign()),
             Job.PASS: self.passed,
             Job.SETTLE: self.asked,
             Job.ASK: self.asked,
@@ -117,6 +120,7 @@ def test_it_never_spins_never_runs_two_jobs_at_once_and_sleeps_only_through_a_se
         uploads = [action for action in actions if isinstance(action, RunUpload)]
         ended = any(not isinstance(event, Rang | Configured | Listening | ListenLost | Imported) for event in events)
         assert len(uploads) <= (1 if before.upload.job is None or ended else 0)
+        assert state.upload_switched_on or Job.PASS not in [action.job for action in uploads], "switched off, it sends"
         assert sum(isinstance(action, RunImport) for action in actions) <= 1
         assert Simple.QUIT not in actions
         now += history.dice.choice([0.0, 0.0004, 0.01, 1.0, 15.0, 70.0])
@@ -137,5 +141,5 @@ def test_while_it_sleeps_a_bell_always_wakes_it(seed: int) -> None:
         assert state.upload.job is Job.BEAT
     state, actions = react(state, [Rang(Channel.ORDERS)], 2.0)
     if busy:
-        state, actions = react(state, [history.beaten()], 3.0)
+        state, actions = react(state, [replace(history.beaten(), foreign="")], 3.0)
     assert [action.job for action in actions if isinstance(action, RunUpload)] == [Job.PASS]

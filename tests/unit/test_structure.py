@@ -13,16 +13,24 @@ SOURCES = sorted((ROOT / "listener").rglob("*.py"))
 PURE = {
     "listener.errors",
     "listener.ages",
+    "listener.story.dossier",
     "listener.events",
     "listener.flags",
     "listener.locks",
     "listener.orders",
+    "listener.story.prospects",
+    "listener.story.requeue",
     "listener.schedule",
+    "listener.shipstation.listing",
+    "listener.shipstation.pacific",
     "listener.shipstation.payload",
     "listener.shipstation.window",
     "listener.sources.xcart",
+    "listener.story.standing",
     "listener.state",
+    "listener.story.timeline",
     "listener.transitions",
+    "listener.story.wording",
 }
 # Its waits are computed; what sleeps in it is only ever used by the edges.
 NEARLY_PURE = {"listener.retry"}

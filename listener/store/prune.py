@@ -1,0 +1,32 @@
+"""What we keep, and for how long. Receipts stay for good; the rest is taken away a little at a time.
+
+Each table grows at one end, so what is too old is found at the other: a thousand rows of it are looked at, however long
+the table is, and an hour later the next thousand.
+"""
+
+from listener.database import Connection
+
+DAYS_KEPT = {"api_calls": 2, "history": 400, "quarantine": 90}
+"""Days by table; a journal's lines have an id and the time `at`."""
+
+MIRROR_DAYS_KEPT = 200
+"""Longer than the first reading goes back, so that what it has brought is not taken away by the first pruning."""
+
+_PRUNE = """
+delete from listener.{table} where id in (
+    select id from (select id, at from listener.{table} order by id limit 1000) oldest
+    where at < now() - interval '{days} days')
+"""
+PRUNE_SQL = {table: _PRUNE.format(table=table, days=days) for table, days in DAYS_KEPT.items()}
+
+# An order that changes stays, whenever it was made; the order by is that of an index.
+PRUNE_MIRROR_SQL = f"""
+delete from listener.mirror where shipstation_order_id in (
+    select shipstation_order_id from listener.mirror
+    where modified_at < now() - interval '{MIRROR_DAYS_KEPT} days' order by modified_at limit 1000)
+"""
+
+
+def prune(connection: Connection) -> int:
+    """Take away some of what is too old; return how many rows that were."""
+    return sum(connection.execute(query).rowcount for query in (*PRUNE_SQL.values(), PRUNE_MIRROR_SQL))

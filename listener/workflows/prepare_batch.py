@@ -1,0 +1,108 @@
+"""Before a batch is claimed: a token for each of its calls, and certainty of what ShipStation has under its numbers.
+
+The tokens are taken all together, before the first call, so that a refresh never eats the token of the send. When what
+ShipStation has cannot be found out, nothing is sent. The first reading of the mirror takes many pages; until it is
+through, few orders are looked up one by one, and for many the reading itself is the cheaper way.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from listener.budget import Budget, NoBudget
+from listener.database import Connection
+from listener.errors import Transient
+from listener.flags import Flags
+from listener.orders import order_key
+from listener.store.api_calls import burst_of
+from listener.store.inbox import due_numbers
+from listener.workflows.keep_mirror import LIST, LOOK_UP, KeepMirror
+
+logger = logging.getLogger(__name__)
+
+SEND = "POST /orders/createorders"
+
+LOOK_UPS_A_STEP = 10
+KEPT_FOR_ORDERS = 5
+"""Calls that the first reading leaves for orders that come in meanwhile."""
+
+FILL_AGAIN_SECONDS = 60.0
+
+
+class Prepared(NamedTuple):
+    """A batch may be claimed: the token of its send, and how many orders it may hold."""
+
+    call_id: int
+    limit: int
+
+
+class PrepareBatch:
+    """Prepares batches, and reads the mirror for the first time beside them. Used by one thread."""
+
+    def __init__(self, mirror: KeepMirror, budget: Budget, clock: Callable[[], float] = time.monotonic) -> None:
+        self._mirror = mirror
+        self._budget = budget
+        self._clock = clock
+        self._fill_at = 0.0
+
+    def prepare(
+        self, connection: Connection, flags: Flags, limit: int, due: int | None, locked: Sequence[int]
+    ) -> Prepared | None:
+        """Return what to claim, None when the mirror must be read further first. Raises NoBudget, Transient."""
+        if self._mirror.is_fresh(flags):
+            (call_id,) = self._budget.take(connection, flags, SEND)
+            return Prepared(call_id, limit)
+        few = due is not None and due <= LOOK_UPS_A_STEP
+        left = self._mirror.pages_left
+        if few and not self._mirror.is_full and left is not None and (due or 0) <= left:
+            return self._look_up(connection, flags, limit, locked)
+        try:
+            return self._refresh(connection, flags, limit)
+        except Transient:
+            if not few:
+                raise
+            return self._look_up(connection, flags, limit, locked)  # one order there may spoil every list it is in
+
+    def fill(self, connection: Connection, flags: Flags) -> bool:
+        """Read one page more of the first reading; return whether there is more to read at once."""
+        if self._mirror.is_full or self._clock() < self._fill_at:
+            return False
+        try:
+            (call_id,) = self._budget.take(connection, flags, LIST, leaving=KEPT_FOR_ORDERS)
+            return not self._mirror.read_page(connection, call_id)
+        except NoBudget as none_left:
+            self._fill_at = self._clock() + none_left.seconds
+        except Transient as error:
+            self._fill_at = self._clock() + FILL_AGAIN_SECONDS
+            logger.warning("The mirror could not be read: %s", error, extra={"event": "mirror_failed"})
+        return False
+
+    def fill_in(self) -> float | None:
+        """Return the seconds until the first reading goes on; None: it is through."""
+        return None if self._mirror.is_full else max(0.0, self._fill_at - self._clock())
+
+    def _refresh(self, connection: Connection, flags: Flags, limit: int) -> Prepared | None:
+        page_id, send_id = self._budget.take(connection, flags, LIST, SEND)
+        at_end = False
+        try:
+            at_end = self._mirror.read_page(connection, page_id)
+        finally:
+            if not at_end:
+                self._budget.give_back(connection, send_id, flags)
+        return Prepared(send_id, limit) if at_end else None
+
+    def _look_up(self, connection: Connection, flags: Flags, limit: int, locked: Sequence[int]) -> Prepared:
+        most = min(limit, LOOK_UPS_A_STEP, int(burst_of(flags.api_calls_per_hour)) - 1)
+        numbers = due_numbers(connection, most, locked)
+        unknown = [number for number in numbers if not self._mirror.knows(order_key(number), flags)]
+        *look_ups, send_id = self._budget.take(connection, flags, *[LOOK_UP] * len(unknown), SEND)
+        for number in unknown:
+            call_id = look_ups.pop(0)
+            try:
+                self._mirror.look_up(connection, number, call_id)
+            except (Transient, NoBudget):
+                for not_made in (*look_ups, send_id):
+                    self._budget.give_back(connection, not_made, flags)
+                raise
+        return Prepared(send_id, max(1, len(numbers)))
