@@ -29,6 +29,7 @@ class Budget:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._window = Window()
+        self._uncounted = 0  # calls taken that no answer has spoken of yet
 
     def take(self, connection: Connection, flags: Flags, *endpoints: str, leaving: int = 0) -> list[int]:
         """Take calls, all of them or none; return their ids in the journal. Raises NoBudget.
@@ -42,15 +43,19 @@ class Budget:
             raise NoBudget(wait)
         for _ in endpoints:
             self._window = self._window.after_request(self._clock())
+        self._uncounted += len(endpoints)
         return ids
 
     def give_back(self, connection: Connection, call_id: int, flags: Flags) -> None:
         """Return a call that was taken and not made after all."""
-        self._window = self._window.without_request()
+        if self._uncounted:
+            self._uncounted -= 1
+            self._window = self._window.without_request()
         api_calls.give_back_call(connection, call_id, flags.api_calls_per_hour)
 
     def answered(self, answer: Answer) -> None:
         """Believe what the headers of an answer say of the window."""
+        self._uncounted = 0
         self._window = self._window.after_answer(answer.headers, self._clock())
 
     def note(
@@ -63,5 +68,6 @@ class Budget:
 
     def throttled(self, headers: Mapping[str, str]) -> NoBudget:
         """Close the window as ShipStation asked; return what to raise."""
+        self._uncounted = 0
         self._window = self._window.after_throttling(headers, self._clock())
         return NoBudget(self._window.wait(self._clock()))

@@ -62,8 +62,9 @@ has changed its type because the shop altered a column: a new session prepares i
 
 
 def connect_work(url: str, name: str) -> Connection:
-    """Return the work session, on a direct host: autocommit, with our settings, and with a server that notices when this
-    host vanishes. Raises Transient when the database cannot be reached.
+    """Return the work session, on a direct host: with our settings, and a server that notices when this host vanishes.
+
+    Raises Transient when the database cannot be reached.
     """
     connection = _connect(url, name, CLIENT_SETTINGS, prepare_threshold=0)
     newer = WORK_SETTINGS_14 if connection.info.server_version >= 140000 else {}

@@ -33,9 +33,9 @@ from listener.events import (
 from listener.flags import Flags
 from listener.metrics import Metrics
 from listener.store import home, ledger
-from listener.store.inbox import revive_completed
 from listener.store.progress import BeatRow, beat
 from listener.store.prune import prune
+from listener.store.rows import revive_completed
 from listener.workflows.claim_orders import rehearse
 from listener.workflows.upload_orders import UploadOrders
 

@@ -14,7 +14,8 @@ from listener.database import Connection
 from listener.locks import LOCK_CLASS, SILENCE_KEY
 from listener.store.config import READ_CONFIG_SQL, READ_FLAGS_SQL
 from listener.store.home import REMEMBERED_SQL
-from listener.store.inbox import COUNTED_UP_TO, DUE, INCOMPLETE, KEY, PENDING
+from listener.store.inbox import COUNTED_UP_TO, DUE, KEY, PENDING
+from listener.store.rows import INCOMPLETE
 
 _MOVE = """
 update polling_state set last_upload_check = localtimestamp, last_upload_count = {count}

@@ -16,6 +16,7 @@ from listener.orders import Order
 from listener.store import inbox, ledger, mirror
 from listener.store.inbox import ClaimedRow
 from listener.store.ledger import Candidate, Verdict
+from listener.store.rows import write_rows
 from listener.workflows.admit import admit, candidate_of, is_settled
 from listener.workflows.adopt import SEVERAL
 from listener.workflows.show_outcomes import refuse_doubles, show_outcomes
@@ -94,15 +95,15 @@ def rehearse(connection: Connection) -> None:
         inbox.read_claimed(connection, [])
         ledger.claim(connection, [], 0)
         ledger.record(connection, [], epoch=0, http_status=None, max_attempts=1)
-        inbox.write_rows(connection, [])
+        write_rows(connection, [])
 
 
 def _sort(connection: Connection, rows: Sequence[ClaimedRow], flags: Flags, knows: Callable[[str], bool]) -> Claim:
     """Write into the ledger what is not sent; return what is, and what is to be shown."""
-    settled = [row for row in rows if is_settled(row)]
-    unsettled = [row for row in rows if not is_settled(row)]
-    doubles = _doubles(unsettled)
-    fresh = [row for row in unsettled if row.id not in doubles and knows(row.order_key)]
+    doubles = _doubles([row for row in rows if row.ledger_key in (None, row.order_key)])
+    settled = [row for row in rows if is_settled(row) and row.id not in doubles]
+    unsettled = [row for row in rows if not is_settled(row) and row.id not in doubles]
+    fresh = [row for row in unsettled if knows(row.order_key)]
     orders, known = inbox.read_claimed(connection, fresh)
     to_send: list[tuple[Candidate, Order]] = []
     verdicts: list[Verdict] = []
@@ -115,7 +116,7 @@ def _sort(connection: Connection, rows: Sequence[ClaimedRow], flags: Flags, know
     _set_aside(connection, settled, verdicts)
     return Claim(
         to_send,
-        locked=tuple(row.id for row in unsettled if row.id not in doubles and not knows(row.order_key)),
+        locked=tuple(row.id for row in unsettled if not knows(row.order_key)),
         aside=verdicts,
         settled={row.ledger_key: row.id for row in settled if row.ledger_key},
         doubles=list(doubles.items()),

@@ -28,6 +28,7 @@ LIST, LOOK_UP = "GET /orders", "GET /orders?orderNumber"
 
 CYCLE_GRACE_SECONDS = 30
 GOOD_FOR_AT_MOST_SECONDS = 600
+LIST_AGAIN_SECONDS = 300.0
 LONGEST_REST_SECONDS = 120.0
 """A reading that rested longer begins anew at its watermark, whose overlap covers what happened just before."""
 
@@ -44,6 +45,10 @@ class KeepMirror:
         self._clock = clock
         self._cursor: Cursor | None = None
         self._cursor_at = 0.0
+        self._since: datetime | None = None
+        self._side_cursor: Cursor | None = None
+        self._side_at = 0.0
+        self._list_again_at = float("-inf")
         self._fresh_at = float("-inf")
         self._looked_up: dict[str, float] = {}
         self.is_full = False
@@ -71,7 +76,7 @@ class KeepMirror:
         asked_at, was_full = self._clock(), self.is_full
         rested = asked_at - self._cursor_at > LONGEST_REST_SECONDS
         cursor = self._cursor if self._cursor and not rested else self._beginning(connection, None)
-        page = self._page(connection, query_of(cursor), call_id)
+        page = self._list(connection, cursor, call_id)
         following = next_cursor(cursor, page)
         self._take_over(connection, page, moves=True, at_end=following is None, asked_at=asked_at)
         self._cursor, self._cursor_at = following, asked_at
@@ -83,35 +88,46 @@ class KeepMirror:
     def read_since(self, connection: Connection, flags: Flags, since: datetime) -> None:
         """Read everything that changed since then, less an overlap, to the last page. Raises NoBudget, Transient.
 
-        While the first reading is under way this is one beside it, and moves no watermark.
+        When the budget ends in the midst of it, the next call goes on from there. While the first reading of the mirror
+        is under way this is one beside it, and moves no watermark.
         """
-        moves = self.is_full
-        cursor: Cursor | None = self._beginning(connection, since)
+        if self.list_in() > 0:
+            raise Transient("ShipStation's list of orders could not be read a moment ago")
+        moves, cursor, asked_at = self.is_full, self._resumed(since), self._clock()
+        if cursor is None:
+            self._since, cursor = since, self._beginning(connection, since)
         while cursor is not None:
             (call_id,) = self._budget.take(connection, flags, LIST)
             asked_at = self._clock()
-            page = self._page(connection, query_of(cursor), call_id)
+            page = self._list(connection, cursor, call_id)
             cursor = next_cursor(cursor, page)
             self._take_over(connection, page, moves=moves, at_end=cursor is None, asked_at=asked_at)
+            self._side_cursor, self._side_at = cursor, asked_at
         if moves:
             self._cursor = None
 
-    def look_up(self, connection: Connection, number: str, call_id: int) -> None:
-        """Ask for one number, which may not be in the mirror yet, or no more. Raises NoBudget, Transient.
+    def _resumed(self, since: datetime) -> Cursor | None:
+        """Return where a reading from `since`, or from before, was left a moment ago."""
+        covers = self._since is not None and self._since <= since
+        rested = self._clock() - self._side_at > LONGEST_REST_SECONDS
+        return self._side_cursor if covers and not rested else None
 
-        The service finds by prefix: more than a page of longer numbers is no answer.
+    def look_up(self, connection: Connection, number: str, call_id: int) -> bool:
+        """Ask for one number, which may not be in the mirror yet; return whether it is known now.
+
+        It is not when more orders than a page holds have numbers that begin with it: the service finds by prefix.
+        Raises NoBudget, Transient.
         """
         query = {"orderNumber": number.strip(), "sortBy": "CreateDate", "pageSize": "500"}
         page = self._page(connection, query, call_id)
-        if page.pages > 1 or page.total > len(page.orders) + len(page.unreadable):
-            raise Transient(f"ShipStation has more than 500 orders whose number begins with {number}")
         self._take_over(connection, page, moves=False, at_end=False, asked_at=self._clock())
-        self._looked_up[order_key(number)] = self._clock()
-
-    def forget_old_look_ups(self, flags: Flags) -> None:
-        """Drop what was looked up too long ago to count."""
-        since = self._clock() - self._good_for(flags)
+        if page.pages > 1 or page.total > len(page.orders) + len(page.unreadable):
+            logger.info("Too many orders of ShipStation begin with %s", number, extra={"event": "prefix"})
+            return False
+        since = self._clock() - GOOD_FOR_AT_MOST_SECONDS
         self._looked_up = {key: at for key, at in self._looked_up.items() if at > since}
+        self._looked_up[order_key(number)] = self._clock()
+        return True
 
     def _good_for(self, flags: Flags) -> float:
         return min(flags.sync_interval + CYCLE_GRACE_SECONDS, GOOD_FOR_AT_MOST_SECONDS)
@@ -126,6 +142,19 @@ class KeepMirror:
         if state.watermark is not None:
             start = max(start, state.watermark - overlap(state.watermark))
         return Cursor(start if since is None else min(start, since))
+
+    def list_in(self) -> float:
+        """Return the seconds for which lists are left alone, because one failed: trying would eat the calls that single
+        look-ups need. 0: a list may be asked for.
+        """
+        return max(0.0, self._list_again_at - self._clock())
+
+    def _list(self, connection: Connection, cursor: Cursor, call_id: int) -> Page:
+        try:
+            return self._page(connection, query_of(cursor), call_id)
+        except Transient:
+            self._list_again_at = self._clock() + LIST_AGAIN_SECONDS
+            raise
 
     def _page(self, connection: Connection, query: dict[str, str], call_id: int) -> Page:
         """Make one call, note it in the journal, and believe what its headers say of the window."""

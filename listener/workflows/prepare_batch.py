@@ -27,8 +27,6 @@ LOOK_UPS_A_STEP = 10
 KEPT_FOR_ORDERS = 5
 """Calls that the first reading leaves for orders that come in meanwhile."""
 
-FILL_AGAIN_SECONDS = 60.0
-
 
 class Prepared(NamedTuple):
     """A batch may be claimed: the token of its send, and how many orders it may hold."""
@@ -45,6 +43,7 @@ class PrepareBatch:
         self._budget = budget
         self._clock = clock
         self._fill_at = 0.0
+        self._failed_look_up = False
 
     def prepare(
         self, connection: Connection, flags: Flags, limit: int, due: int | None, locked: Sequence[int]
@@ -55,18 +54,18 @@ class PrepareBatch:
             return Prepared(call_id, limit)
         few = due is not None and due <= LOOK_UPS_A_STEP
         left = self._mirror.pages_left
-        if few and not self._mirror.is_full and left is not None and (due or 0) <= left:
+        cheaper = not self._mirror.is_full and left is not None and (due or 0) <= left
+        if self._mirror.list_in() > 0 or (few and cheaper):
             return self._look_up(connection, flags, limit, locked)
         try:
             return self._refresh(connection, flags, limit)
-        except Transient:
-            if not few:
-                raise
-            return self._look_up(connection, flags, limit, locked)  # one order there may spoil every list it is in
+        except Transient as error:  # one order there may spoil every list it is in
+            logger.info("Looking up orders singly: %s", error, extra={"event": "no_list"})
+            return self._look_up(connection, flags, limit, locked)
 
     def fill(self, connection: Connection, flags: Flags) -> bool:
         """Read one page more of the first reading; return whether there is more to read at once."""
-        if self._mirror.is_full or self._clock() < self._fill_at:
+        if self.fill_in() != 0:
             return False
         try:
             (call_id,) = self._budget.take(connection, flags, LIST, leaving=KEPT_FOR_ORDERS)
@@ -74,13 +73,14 @@ class PrepareBatch:
         except NoBudget as none_left:
             self._fill_at = self._clock() + none_left.seconds
         except Transient as error:
-            self._fill_at = self._clock() + FILL_AGAIN_SECONDS
             logger.warning("The mirror could not be read: %s", error, extra={"event": "mirror_failed"})
         return False
 
     def fill_in(self) -> float | None:
         """Return the seconds until the first reading goes on; None: it is through."""
-        return None if self._mirror.is_full else max(0.0, self._fill_at - self._clock())
+        if self._mirror.is_full:
+            return None
+        return max(0.0, self._fill_at - self._clock(), self._mirror.list_in())
 
     def _refresh(self, connection: Connection, flags: Flags, limit: int) -> Prepared | None:
         page_id, send_id = self._budget.take(connection, flags, LIST, SEND)
@@ -97,12 +97,26 @@ class PrepareBatch:
         numbers = due_numbers(connection, most, locked)
         unknown = [number for number in numbers if not self._mirror.knows(order_key(number), flags)]
         *look_ups, send_id = self._budget.take(connection, flags, *[LOOK_UP] * len(unknown), SEND)
-        for number in unknown:
-            call_id = look_ups.pop(0)
-            try:
-                self._mirror.look_up(connection, number, call_id)
-            except (Transient, NoBudget):
-                for not_made in (*look_ups, send_id):
-                    self._budget.give_back(connection, not_made, flags)
-                raise
+        made = 0
+        try:
+            for number in unknown:
+                made += 1
+                self._look_up_one(connection, number, look_ups[made - 1], may_fail=made < len(unknown))
+        except (Transient, NoBudget):
+            for not_made in (*look_ups[made:], send_id):
+                self._budget.give_back(connection, not_made, flags)
+            raise
         return Prepared(send_id, max(1, len(numbers)))
+
+    def _look_up_one(self, connection: Connection, number: str, call_id: int, *, may_fail: bool) -> None:
+        """Ask for one number. One that can't be looked up is left, but not two in a row: that is an outage."""
+        try:
+            self._mirror.look_up(connection, number, call_id)
+        except Transient as error:
+            if not may_fail or self._failed_look_up:
+                self._failed_look_up = False
+                raise
+            self._failed_look_up = True
+            logger.warning("Order %s can't be looked up: %s", number, error, extra={"event": "no_look_up"})
+        else:
+            self._failed_look_up = False

@@ -35,15 +35,21 @@ def resolve_doubt(connection: Connection, epoch: int, keeper: KeepMirror, budget
     """Look up the orders in doubt that are due. Raises NoBudget, and Transient when ShipStation could not be asked."""
     doubtful = ledger.doubtful(connection)
     silent = [order for order in doubtful if order.doubt != "locked there"]
+    singly = [order for order in doubtful if order.doubt == "locked there"]
     if silent:
-        keeper.read_since(connection, flags, silent[0].started_at)
-        there = mirror.with_these_keys(connection, [order.shipstation_key for order in silent])
-        _settle(connection, epoch, flags, [(order, verdict_of(order, there)) for order in silent])
-    locked = [order for order in doubtful if order.doubt == "locked there"]
-    for order in locked[:LOOK_UPS_A_STEP]:
+        try:
+            keeper.read_since(connection, flags, silent[0].started_at)
+        except Transient as error:  # one order there may spoil every list it is in
+            logger.info("Looking up orders singly: %s", error, extra={"event": "no_list"})
+            singly += silent
+        else:
+            _settle(connection, epoch, flags, [(order, _verdict(connection, order)) for order in silent])
+    for order in singly[:LOOK_UPS_A_STEP]:  # each is settled before the next, which may find the budget empty
         (call_id,) = budget.take(connection, flags, LOOK_UP)
-        keeper.look_up(connection, order.order_number, call_id)
-        _settle(connection, epoch, flags, [(order, _verdict_of_locked(connection, order))])
+        if keeper.look_up(connection, order.order_number, call_id):
+            _settle(connection, epoch, flags, [(order, _verdict(connection, order))])
+        else:
+            ledger.postpone_look_up(connection, [order.order_key], "too many numbers there begin with this one")
 
 
 def put_off(connection: Connection, error: Transient) -> None:
@@ -79,7 +85,10 @@ def verdict_of_locked(order: Doubtful, adoption: Adoption | None) -> Settled:
     )
 
 
-def _verdict_of_locked(connection: Connection, order: Doubtful) -> Settled:
+def _verdict(connection: Connection, order: Doubtful) -> Settled:
+    """Return what the mirror, which has just been asked for this order, says of it."""
+    if order.doubt != "locked there":
+        return verdict_of(order, mirror.with_these_keys(connection, [order.shipstation_key]))
     there = mirror.with_these_numbers(connection, [order.order_key])
     now = mirror.read_state(connection).now
     adoption = adopt_locked(there, order.shipstation_key, order.again, order.row_created_at, now)

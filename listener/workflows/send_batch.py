@@ -20,7 +20,7 @@ from listener.metrics import Metrics
 from listener.orders import Order
 from listener.shipstation.client import Answer, NoAnswer, NotSent, ShipStation
 from listener.shipstation.payload import encode, order_payload
-from listener.store import inbox, ledger
+from listener.store import ledger, rows
 from listener.store.ledger import Candidate, Settled
 from listener.workflows.outcomes import Reading, all_unknown, all_waiting, read_answer
 from listener.workflows.show_outcomes import FINAL, show_outcomes
@@ -172,5 +172,5 @@ class SendBatch:
 def _write_without_ledger(connection: Connection, pending: Unrecorded) -> None:
     ids = {candidate.order_key: candidate.order_inbox_id for candidate in pending.batch}
     there = [settled for settled in pending.settled if settled.state == "accepted"]
-    inbox.write_ids(connection, [(ids[s.order_key], s.shipstation_order_id or "") for s in there])
+    rows.write_ids(connection, [(ids[s.order_key], s.shipstation_order_id or "") for s in there])
     logger.warning("Schema listener is gone: run `listener install`", extra={"event": "no_schema"})

@@ -12,7 +12,7 @@ import psycopg
 from psycopg.errors import InvalidSchemaName, UndefinedTable
 
 from listener.database import Connection, sentence
-from listener.store import inbox
+from listener.store import rows
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def show_outcomes(connection: Connection, order_keys: Sequence[str]) -> dict[str
     """Write the rows of these orders; return {order_key: why the shop's database refused it}. Locked rows are left."""
     if not order_keys:
         return {}
-    return _one_by_one(connection, order_keys, lambda keys: inbox.write_rows(connection, keys))
+    return _one_by_one(connection, order_keys, lambda keys: rows.write_rows(connection, keys))
 
 
 def refuse_doubles(connection: Connection, doubles: Sequence[tuple[int, int]]) -> dict[int, str]:
@@ -34,7 +34,7 @@ def refuse_doubles(connection: Connection, doubles: Sequence[tuple[int, int]]) -
         return {}
     others = dict(doubles)
     return _one_by_one(
-        connection, list(others), lambda ids: inbox.refuse_doubles(connection, [(i, others[i]) for i in ids])
+        connection, list(others), lambda ids: rows.refuse_doubles(connection, [(i, others[i]) for i in ids])
     )
 
 

@@ -268,6 +268,25 @@ def test_several_calls_count_as_many_in_shipstations_window(db: Connection) -> N
     assert len(budget.take(db, Flags(), SEND)) == 1
 
 
+def test_a_window_that_shipstation_has_closed_is_not_opened_by_a_call_that_is_given_back(db: Connection) -> None:
+    budget = Budget(Clock())
+    _, send_id = budget.take(db, Flags(), LIST, SEND)
+    budget.throttled({"Retry-After": "12"})
+    budget.give_back(db, send_id, Flags())
+    with pytest.raises(NoBudget) as none_left:
+        budget.take(db, Flags(), SEND)
+    assert none_left.value.seconds == 12
+
+
+def test_a_call_that_is_given_back_after_an_answer_adds_nothing_to_what_that_said(db: Connection) -> None:
+    budget = Budget(Clock())
+    _, send_id = budget.take(db, Flags(), LIST, SEND)
+    budget.answered(answer(X_Rate_Limit_Remaining="0", X_Rate_Limit_Reset="12"))
+    budget.give_back(db, send_id, Flags())
+    with pytest.raises(NoBudget):
+        budget.take(db, Flags(), SEND)
+
+
 def test_an_empty_bucket_says_for_how_long(db: Connection) -> None:
     fill(db, 0.0)
     with pytest.raises(NoBudget) as none_left:

@@ -23,7 +23,7 @@ class Protocol:
     def __init__(self, dsn: str, stack: ExitStack) -> None:
         self.ear = stack.enter_context(psycopg.connect(dsn, autocommit=True))
         self.ear.execute("listen orders_inbox")
-        self.work = stack.enter_context(connect_work(dsn, "listener test", holds_locks=True))
+        self.work = stack.enter_context(connect_work(dsn, "listener test"))
         assert leader.lead(self.work, "test", by_lease=False)
         self.x: int | None = None
 
