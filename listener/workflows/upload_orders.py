@@ -53,7 +53,8 @@ class UploadOrders:
         self._waiting = False
         self._state_moved_at = float("-inf")
         self._doubt_at = 0.0  # when to look up what is in doubt; the ledger is asked at the first pass
-        self._named: set[int] = set()  # rows that the shop's database refuses to change, named once
+        self._stuck: set[int] = set()  # rows that the shop's database refuses to change
+        self._named: set[int] = set()  # those that were, each named once
         self.locked: tuple[int, ...] = ()
 
     def begin(self, connection: Connection, epoch: int, flags: Flags) -> None:
@@ -126,7 +127,9 @@ class UploadOrders:
 
     def _upload_batch(self, connection: Connection, epoch: int, flags: Flags, due: int | None) -> int:
         limit = min(flags.upload_batch_size, LARGEST_BATCH)
-        if due is None and not inbox.due_numbers(connection, 1, ()):  # nothing to ask ShipStation about
+        asks = not self._mirror.is_fresh(flags)
+        if asks and not inbox.due_numbers(connection, 1, (*self.locked, *self._stuck)):
+            self._claim(connection, epoch, flags, limit, lambda _: False)  # nothing to ask ShipStation about
             return 0
         prepared = self._prepare.prepare(connection, flags, limit, due, self.locked)
         if prepared is None:
@@ -135,7 +138,7 @@ class UploadOrders:
         claimed_at = self._clock()
         before = len(self.locked)
         self._send.expect()
-        claim = self._claim(connection, epoch, flags, prepared.limit)
+        claim = self._claim(connection, epoch, flags, prepared.limit, lambda key: self._mirror.knows(key, flags))
         handled = claim.rows if due is None else claim.rows + before
         self.continuing = claim.rows > 0 and (claim.rows == prepared.limit if due is None else due > handled)
         if not claim.to_send:
@@ -162,7 +165,9 @@ class UploadOrders:
         elif sent.error:
             raise sent.error
 
-    def _claim(self, connection: Connection, epoch: int, flags: Flags, limit: int) -> Claim:
+    def _claim(
+        self, connection: Connection, epoch: int, flags: Flags, limit: int, knows: Callable[[str], bool]
+    ) -> Claim:
         claim = Claim()
         for together in self._groups(connection):
             claim = claim_orders(
@@ -172,7 +177,7 @@ class UploadOrders:
                 min(limit, together or limit),
                 self.locked,
                 together=together,
-                knows=lambda key: self._mirror.knows(key, flags),
+                knows=knows,
             )
             if claim.rows:
                 self._suspects_next = together == 0
@@ -181,6 +186,7 @@ class UploadOrders:
         for row_id in stuck.keys() - self._named:
             logger.warning("Row %d can't be changed: %s", row_id, stuck[row_id], extra={"event": "row_refused"})
         self._named |= stuck.keys()
+        self._stuck = self._stuck - set(claim.settled.values()) | stuck.keys()
         self.locked += claim.locked + tuple(stuck)
         return claim
 
@@ -220,7 +226,7 @@ class UploadOrders:
 
     def _locked_wait(self, flags: Flags) -> float | None:
         """Return when to look again at rows that others hold locked: after 1 s, doubling to the heartbeat."""
-        if not self.locked:
+        if self._stuck >= set(self.locked):
             self._locked_pause = LOCKED_ROW_SECONDS
             return None
         pause, self._locked_pause = self._locked_pause, self._locked_pause * 2
