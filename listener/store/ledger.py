@@ -84,7 +84,7 @@ on conflict (order_key) do update set
     shipstation_order_id = coalesce(excluded.shipstation_order_id, l.shipstation_order_id),
     first_seen_at = case when l.state = 'rejected' then excluded.first_seen_at else l.first_seen_at end,
     settled_at = excluded.settled_at
-where l.state in ('waiting', 'rejected', 'excluded', 'held_back')
+where l.state in ('waiting', 'rejected')
 """
 
 

@@ -11,6 +11,7 @@ import pytest
 from listener import leader
 from listener.database import Connection
 from listener.leader import LeadLost, begin_epoch, begin_epoch_by_lease, lead, renew_lease, stand_fast, step_down
+from listener.order_states import LEADS_TO, NEW
 from listener.store import ledger
 from listener.store.ledger import Candidate, Settled, Verdict
 from tests.support.bell import hearing
@@ -208,6 +209,45 @@ def test_waiting_without_a_refusal_counts_no_attempt(db: Connection) -> None:
     assert ledger.claim(db, candidates("A-1"), epoch=1) == {"A-1"}, "and it is due at once"
 
 
+def test_a_claim_says_whose_it_is_and_takes_nothing_over_from_the_doubt_before(db: Connection) -> None:
+    assert lead(db, "listener abcd work", by_lease=False) == 1
+    ledger.claim(db, candidates("A-1"), epoch=1)
+    record(db, Settled("A-1", "unknown", wait_seconds=0.0, doubt="failed alone"))
+    db.execute("update listener.ledger set state = 'waiting'")  # as requeue does, which leaves the rest as it was
+    ledger.claim(db, candidates("A-1"), epoch=1)
+    assert row_of(db, "A-1", "owner", "doubt", "error") == ("listener abcd work", None, None)
+
+
+# With how many others it may share a request.
+
+
+def test_a_limit_stays_while_the_order_is_tried_and_only_another_limit_changes_it(db: Connection) -> None:
+    ledger.claim(db, candidates("A-1"), epoch=1)
+    record(db, Settled("A-1", "unknown", wait_seconds=0.0, batch_limit=4))
+    ledger.resolve(db, [Settled("A-1", "waiting", wait_seconds=0.0)], max_attempts=5)
+    ledger.claim(db, candidates("A-1"), epoch=1)
+    assert row_of(db, "A-1", "batch_limit") == (4,)
+    record(db, Settled("A-1", "waiting", wait_seconds=0.0, batch_limit=2))
+    assert row_of(db, "A-1", "batch_limit") == (2,)
+
+
+def test_an_order_that_failed_and_is_tried_anew_may_share_a_request_with_any(db: Connection) -> None:
+    ledger.claim(db, candidates("A-1"), epoch=1)
+    record(db, refusal("A-1")._replace(batch_limit=1), max_attempts=1)
+    db.execute("update listener.ledger set row_written = true")
+    ledger.claim(db, candidates("A-1"), epoch=1)
+    assert row_of(db, "A-1", "batch_limit") == (None,)
+
+
+def test_of_the_suspects_that_are_due_the_largest_groups_come_first(db: Connection) -> None:
+    assert ledger.suspects(db) == (None, 0)
+    ledger.claim(db, candidates("A-1", "A-2", "A-3", "A-4", "A-5"), epoch=1)
+    waits = {"A-1": (2, 0.0), "A-2": (4, 0.0), "A-3": (8, 60.0), "A-4": (None, 0.0)}
+    record(db, *[Settled(key, "waiting", wait_seconds=wait, batch_limit=n) for key, (n, wait) in waits.items()])
+    record(db, Settled("A-5", "unknown", wait_seconds=0.0, batch_limit=16))
+    assert ledger.suspects(db) == (4, 4), "one in doubt is no candidate, but is still to come"
+
+
 # Doubt.
 
 
@@ -305,6 +345,31 @@ def test_the_history_has_a_line_for_each_change_of_state_or_words_and_none_for_o
         ("sending", 2, None, None),
         ("accepted", 2, 200, None),
     ]
+
+
+STATES = [state for state in LEADS_TO if state != NEW]
+
+
+@pytest.mark.parametrize("state_before", STATES)
+def test_no_statement_leads_where_the_table_of_states_does_not(db: Connection, state_before: str) -> None:
+    (one,) = candidates("A-1")
+    verdicts = [Verdict(one, state, "why", wait_seconds=1.0) for state in LEADS_TO[NEW] - {"sending"}]
+    outcomes = [Settled("A-1", state, wait_seconds=1.0) for state in LEADS_TO["sending"] | LEADS_TO["unknown"]]
+    acts: list[Callable[[], object]] = [
+        lambda: ledger.claim(db, [one], epoch=1),
+        lambda: ledger.doubt_what_was_sent(db, 1),
+        lambda: ledger.relink(db, [("A-1", 5)]),
+        lambda: ledger.postpone_look_up(db, ["A-1"], "why"),
+    ]
+    acts += [lambda v=verdict: ledger.set_aside(db, [v]) for verdict in verdicts]
+    acts += [lambda s=settled: record(db, s) for settled in outcomes if settled.state in LEADS_TO["sending"]]
+    acts += [lambda s=settled: ledger.resolve(db, [s], max_attempts=5) for settled in outcomes]
+    ledger.claim(db, [one], epoch=1)
+    for act in acts:
+        with db.transaction(force_rollback=True):
+            db.execute("update listener.ledger set state = %s, row_written = true, not_before = now()", [state_before])
+            act()
+            assert state(db, "A-1") in LEADS_TO[state_before] | {state_before}
 
 
 # Who leads.
