@@ -38,6 +38,8 @@ def test_a_stop_during_a_request_records_its_answer_and_leaves_the_next_order_to
     insert_order(shop, "STOP-2")
     begin_to_stop(asleep)
     insert_order(shop, "STOP-3")
+    with pytest.raises(AssertionError, match=r"0\.8 s passed"):
+        asleep.wait_for("Stopped", 0.8)
     hold.release()
     assert asleep.wait() == 0
     assert row_of(shop, "STOP-1")[:2] == ("uploaded", str(account.orders[0]["orderId"]))

@@ -29,10 +29,18 @@ HOLD_THE_LEDGER = "lock table listener.ledger in share mode"
 
 
 @pytest.fixture(scope="module")
-def rig(cluster: Cluster, template: str) -> Iterator[Rig]:
-    """One listener for all the points: whom a test starts last is whom the next one kills."""
+def running(cluster: Cluster, template: str) -> Iterator[Rig]:
     with cluster.database(template) as url, ShipStationSimulator() as account, Rig(url, account) as rig:
         yield rig
+
+
+@pytest.fixture
+def rig(running: Rig) -> Iterator[Rig]:
+    """A listener that leads: whom one point starts last is whom the next one kills."""
+    if running.has_ended:
+        running.start()
+    yield running
+    running.account.clear_faults()
 
 
 def test_killed_before_the_claim(rig: Rig) -> None:

@@ -1,4 +1,4 @@
-"""Ten thousand orders within an hour and within the default budget of 200 calls: what the budget's promise rests on."""
+"""Ten thousand orders within an hour and within the default budget of 200 calls. The hour takes some ten seconds."""
 
 from collections import Counter
 
@@ -23,9 +23,16 @@ insert into order_items_inbox (order_inbox_id, sku, quantity, unit_price_cents) 
 
 
 def upload_all(ours: Leader, shop: Connection) -> None:
-    """Let passes follow one another as the listener makes them, and no time pass but what it rests."""
+    """Let passes follow one another as the listener makes them, and no time pass but what it rests.
+
+    A connection is cut in the midst of it, with most of the budget spent: what is in doubt must not use up the rest.
+    """
+    cut = None
     while True:
         passed = ours.run()
+        assert len(ours.account.requests) < 300, f"it goes in circles: {statuses(shop)}"
+        if cut is None and len(ours.sent()) == 40:
+            cut = ours.account.inject("drop-after-commit", path=CREATE, times=1)
         if passed.rest_for is not None:
             ours.time.advance(passed.rest_for)
         elif not passed.report.more and statuses(shop) == {"uploaded": ORDERS}:
@@ -36,11 +43,11 @@ def statuses(shop: Connection) -> dict[str, int]:
     return dict(shop.execute("select status, count(*) from orders_inbox group by 1").fetchall())
 
 
-def test_ten_thousand_orders_go_within_an_hour_and_200_calls(dsn: str, shipstation: ShipStationSimulator) -> None:
+def test_ten_thousand_orders_go_once_within_an_hour_and_200_calls(dsn: str, shipstation: ShipStationSimulator) -> None:
     with psycopg.connect(dsn, autocommit=True) as shop, leading(dsn, shipstation) as ours:
         ours.flags = Flags()
         shop.execute(INSERT_ORDERS, [ORDERS])
-        shop.execute("analyze orders_inbox, order_items_inbox")
+        shop.execute("vacuum analyze orders_inbox, order_items_inbox")
         began = ours.time.utc()
         upload_all(ours, shop)
         seconds = (ours.time.utc() - began).total_seconds()
@@ -48,6 +55,6 @@ def test_ten_thousand_orders_go_within_an_hour_and_200_calls(dsn: str, shipstati
     print(f"{seconds:.0f} s, {calls[CREATE]} sends, {calls[LIST]} pages")
     made = Counter(order["orderNumber"] for order in shipstation.orders)
     assert (len(made), set(made.values())) == (ORDERS, {1})
-    assert all(request.status == 200 for request in shipstation.requests), "and no call was made for nothing"
+    assert [request.status for request in shipstation.requests if request.status != 200] == [None], "but for the cut"
     assert calls.total() <= Flags().api_calls_per_hour
     assert seconds <= 3600

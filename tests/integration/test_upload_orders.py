@@ -232,16 +232,19 @@ def test_also_from_an_empty_budget_few_orders_get_through_where_every_list_is_sp
     assert len(account.requests) < 60
 
 
-def test_a_throttled_send_rests_for_as_long_as_they_say_and_is_no_attempt(
-    fresh: Leader, shop: Connection, account: ShipStationSimulator
+@pytest.mark.parametrize(
+    ("fault", "seconds"), [("429:reset=30", 30), ("429:headers=false", 60), ("throttle-in-body:status=200", 60)]
+)
+def test_a_throttled_send_rests_for_as_long_as_they_say_or_a_minute_and_is_no_attempt(
+    fresh: Leader, shop: Connection, account: ShipStationSimulator, fault: str, seconds: float
 ) -> None:
-    account.inject("429", reset=30, times=1, path=CREATE)
+    account.inject(f"{fault},path={CREATE},times=1")
     insert(shop, 3)
     rest_for = fresh.run_all().rest_for
     assert rest_for is not None
-    assert 29 < rest_for <= 30
+    assert seconds - 1 < rest_for <= seconds
     assert len(fresh.sent()) == 1
-    fresh.time.advance(30)
+    fresh.time.advance(seconds)
     fresh.run_all()
     assert statuses(shop) == {"uploaded": 3}
     assert fresh.ledger("A-1", "state", "attempts") == ("accepted", 0)

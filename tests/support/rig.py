@@ -46,13 +46,13 @@ SHOWN = "select order_number from orders_inbox where status = 'uploaded' and ord
 
 
 class Rig:
-    """The listener under test and both its neighbours. `process` is the one that runs, or ran last."""
+    """The listener under test and both its neighbours."""
 
     def __init__(self, url: str, account: ShipStationSimulator) -> None:
         self.url = url
         self.account = account
         self.kills = 0
-        self.faults: list[str] = []
+        self._processes: list[ListenerProcess] = []
         self._stack = ExitStack()
         self._turns = count(200)
 
@@ -61,11 +61,16 @@ class Rig:
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory()))
         self.account.limit_per_minute = None
         only_the_bell(self.shop)
-        self.process = self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.kill()
+        for process in self._processes:
+            process.kill()
         print(f"--- log of listener process {self.process.pid} ---", *self.process.lines, sep="\n")
         self._stack.close()
 
@@ -78,16 +83,30 @@ class Rig:
             "SHIPSTATION_BASE_URL": base_url or self.account.url,
             "STATUS_ADDRESS": f"127.0.0.1:{free_port()}",
         }
-        self.process = ListenerProcess(("run",), environment, self._folder)
+        self._processes.append(ListenerProcess(("run",), environment, self._folder))
         if leads:
             self.process.wait_for(r"Leading \(epoch")
         return self.process
+
+    @property
+    def process(self) -> ListenerProcess:
+        """The listener that runs, or ran last."""
+        return self._processes[-1]
+
+    @property
+    def has_ended(self) -> bool:
+        """Tell whether no listener runs."""
+        return self.process._process.poll() is not None
+
+    @property
+    def faults(self) -> list[str]:
+        """The lines of the log, of all processes so far, that speak of a bug."""
+        return [line for process in self._processes for line in process.lines if " ERROR " in line]
 
     def kill(self) -> None:
         """End the listener as a crash does."""
         self.process.kill()
         self.kills += 1
-        self.faults += [line for line in self.process.lines if " ERROR " in line]
 
     def let_time_pass(self) -> None:
         """Turn the clock on by a minute for every order that waits for a time, and end any backoff."""
