@@ -51,16 +51,15 @@ def inbox_has_due(connection: Connection) -> tuple[bool, int]:
     return count > 0, count
 
 
-DUE_NUMBERS_SQL = f"""
-select o.order_number from orders_inbox o where {DUE} and o.id <> all (%(locked)s::integer[])
+DUE_ROWS_SQL = f"""
+select o.id, o.order_number from orders_inbox o where {DUE} and o.id <> all (%(locked)s::integer[])
 order by o.id limit %(limit)s
 """
 
 
-def due_numbers(connection: Connection, limit: int, locked: Sequence[int]) -> list[str]:
-    """Return the numbers of the first due rows, which a claim would take next; nothing is locked."""
-    parameters = {"limit": limit, "locked": list(locked)}
-    return [number for (number,) in connection.execute(DUE_NUMBERS_SQL, parameters)]
+def due_rows(connection: Connection, limit: int, locked: Sequence[int]) -> dict[int, str]:
+    """Return {id: number} of the first due rows, which a claim would take next; nothing is locked."""
+    return dict(connection.execute(DUE_ROWS_SQL, {"limit": limit, "locked": list(locked)}).fetchall())
 
 
 class ClaimedRow(NamedTuple):
@@ -89,14 +88,16 @@ class ClaimedRow(NamedTuple):
 
 # One snapshot finds the due rows and says which of them are locked by others: a second statement could not tell a
 # locked row from one that has come in between. The lock's own re-check drops rows that have changed since.
-# `together`: 0 claims what no whole request with it was refused for, n what may go with n others at most.
+# `together`: 0 claims what no whole request with it was refused for, n what may go with n others at most, null both.
+# Only an order that waits to be sent is a suspect: one that is settled has nothing to go with, but a row to be shown.
 # OFFSET 0 as in HELD: what is held is left out before more is asked of it, and min() does not walk the table by id.
 CLAIM_SQL = f"""
 with due as materialized (
     select o.id
     from (select o.id, o.order_number from orders_inbox o
           where {DUE} and o.id <> all (%(locked)s::integer[]) order by o.id offset 0) o
-    where coalesce((select l.batch_limit from listener.ledger l where l.order_key = {KEY}), 0) = %(together)s
+    where %(together)s::integer is null or %(together)s = coalesce(
+        (select l.batch_limit from listener.ledger l where l.order_key = {KEY} and l.state = 'waiting'), 0)
     order by o.id limit %(limit)s),
 ours as materialized (
     select o.id, o.order_number, o.order_date, o.total_items, {KEY} as order_key
@@ -128,7 +129,9 @@ order by due.id
 """
 
 
-def claim_due_rows(connection: Connection, limit: int, locked: Sequence[int], together: int = 0) -> list[ClaimedRow]:
+def claim_due_rows(
+    connection: Connection, limit: int, locked: Sequence[int], together: int | None
+) -> list[ClaimedRow]:
     """Lock up to `limit` due rows in id order, leaving out those `locked`. Inside the claim's transaction."""
     cursor = connection.cursor(row_factory=namedtuple_row)
     parameters = {"limit": limit, "locked": list(locked), "together": together}

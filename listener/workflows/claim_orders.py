@@ -50,12 +50,12 @@ def claim_orders(
     limit: int,
     locked: Sequence[int],
     *,
-    together: int,
+    together: int | None,
     knows: Callable[[str], bool],
 ) -> Claim:
     """Claim up to `limit` due orders, leaving out the rows `locked`. Raises LeadLost when another leads.
 
-    together: 0, or the number of suspects that may share a request (see `ledger.suspects`)
+    together: 0, or the number of suspects that may share a request (see `ledger.suspects`); None: all there are
     knows:    whether it is known what ShipStation has under a number; other orders are left for the next claim
     """
     with connection.pipeline(), connection.transaction():  # what needs no answer in between shares a round trip
@@ -91,7 +91,7 @@ def show_set_aside(connection: Connection, claim: Claim) -> dict[int, str]:
 def rehearse(connection: Connection) -> None:
     """Have the server parse and plan what a claim and its record ask, so that the first order does not wait for it."""
     with connection.transaction(force_rollback=True):
-        inbox.claim_due_rows(connection, 0, [])
+        inbox.claim_due_rows(connection, 0, [], 0)
         inbox.read_claimed(connection, [])
         ledger.claim(connection, [], 0)
         ledger.record(connection, [], epoch=0, http_status=None, max_attempts=1)

@@ -55,7 +55,7 @@ class DryRun(UploadOrders):
                 flags,
                 prepared.limit,
                 self.locked,
-                together=0,
+                together=None,
                 knows=lambda key: self._mirror.knows(key, flags),
             )
         self._tell(claim)

@@ -16,7 +16,7 @@ from listener.errors import Transient
 from listener.flags import Flags
 from listener.orders import order_key
 from listener.store.api_calls import burst_of
-from listener.store.inbox import due_numbers
+from listener.store.inbox import due_rows
 from listener.workflows.keep_mirror import LIST, LOOK_UP, KeepMirror
 
 logger = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ class PrepareBatch:
 
     def _look_up(self, connection: Connection, flags: Flags, limit: int, locked: Sequence[int]) -> Prepared:
         most = min(limit, LOOK_UPS_A_STEP, int(burst_of(flags.api_calls_per_hour)) - 1)
-        numbers = due_numbers(connection, most, locked)
+        numbers = due_rows(connection, most, locked).values()
         unknown = [number for number in numbers if not self._mirror.knows(order_key(number), flags)]
         *look_ups, send_id = self._budget.take(connection, flags, *[LOOK_UP] * len(unknown), SEND)
         made = 0

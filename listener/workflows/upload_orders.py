@@ -50,6 +50,7 @@ class UploadOrders:
         self.continuing = False  # the last pass left work that is due now
         self._locked_pause = LOCKED_ROW_SECONDS
         self._last_count = 0
+        self._in_vain = False  # the last claim found nothing, although a check had
         self._waiting = False
         self._state_moved_at = float("-inf")
         self._doubt_at = 0.0  # when to look up what is in doubt; the ledger is asked at the first pass
@@ -128,7 +129,7 @@ class UploadOrders:
     def _upload_batch(self, connection: Connection, epoch: int, flags: Flags, due: int | None) -> int:
         limit = min(flags.upload_batch_size, LARGEST_BATCH)
         asks = not self._mirror.is_fresh(flags)
-        if asks and not inbox.due_numbers(connection, 1, (*self.locked, *self._stuck)):
+        if asks and not inbox.due_rows(connection, 1, (*self.locked, *self._stuck)):
             self._claim(connection, epoch, flags, limit, lambda _: False)  # nothing to ask ShipStation about
             return 0
         prepared = self._prepare.prepare(connection, flags, limit, due, self.locked)
@@ -139,6 +140,7 @@ class UploadOrders:
         before = len(self.locked)
         self._send.expect()
         claim = self._claim(connection, epoch, flags, prepared.limit, lambda key: self._mirror.knows(key, flags))
+        self._note_vain(connection, in_vain=bool(due) and not claim.rows)
         handled = claim.rows if due is None else claim.rows + before
         self.continuing = claim.rows > 0 and (claim.rows == prepared.limit if due is None else due > handled)
         if not claim.to_send:
@@ -189,6 +191,15 @@ class UploadOrders:
         self._stuck = self._stuck - set(claim.settled.values()) | stuck.keys()
         self.locked += claim.locked + tuple(stuck)
         return claim
+
+    def _note_vain(self, connection: Connection, *, in_vain: bool) -> None:
+        """Take what is due and can't be claimed, twice in a row, for locked: there is no reason for it, and no spin."""
+        if in_vain and self._in_vain:
+            unclaimed = inbox.due_rows(connection, LARGEST_BATCH, self.locked)
+            self.locked += tuple(unclaimed)
+            numbers = ", ".join(unclaimed.values())
+            logger.warning("Orders are due and can't be claimed: %s", numbers, extra={"event": "unclaimed"})
+        self._in_vain = in_vain
 
     def _groups(self, connection: Connection) -> list[int]:
         """Return what to claim first, and what else: orders in good standing (0), or suspects, so many together.

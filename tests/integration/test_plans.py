@@ -13,7 +13,7 @@ import pytest
 from listener.bell import ASK_SQL
 from listener.database import Connection, connect_work
 from listener.store.imports import NEW_NUMBERS_SQL
-from listener.store.inbox import CHECK_SQL, CLAIM_SQL, DUE_NUMBERS_SQL, SHIPPED_SQL
+from listener.store.inbox import CHECK_SQL, CLAIM_SQL, DUE_ROWS_SQL, SHIPPED_SQL
 from listener.store.progress import BEAT_SQL, TRIGGERS
 from tests.integration.test_statements import numbered
 from tests.support.postgres import Cluster
@@ -151,7 +151,7 @@ both = pytest.mark.parametrize("generic", [False, True], ids=["custom plan", "ge
 @both
 @pytest.mark.parametrize(
     ("query", "parameters"),
-    [(CHECK_SQL, {}), (ASK_SQL, ASK), (DUE_NUMBERS_SQL, NEXT)],
+    [(CHECK_SQL, {}), (ASK_SQL, ASK), (DUE_ROWS_SQL, NEXT)],
     ids=["check", "settle's question", "numbers"],
 )
 def test_whether_an_order_is_due_is_seen_without_touching_a_table(

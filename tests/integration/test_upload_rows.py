@@ -5,6 +5,7 @@ import pytest
 
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.leader import LeadLost
+from listener.store import inbox
 from tests.support.shop import Connection, insert_order, row_of
 from tests.support.upload import CREATE, LIST, Leader, insert, rows, statuses, times_made, while_it_sends
 
@@ -235,3 +236,32 @@ def test_who_leads_no_more_claims_and_resolves_nothing(
         fresh.run()
     assert fresh.states() == {"A-1": "unknown"}
     assert fresh.sent() == [["A-1"]]
+
+
+# What was settled while the row could not be written.
+
+
+def test_an_order_of_a_refused_batch_that_was_settled_just_before_a_crash_is_shown_after_it(
+    ours: Leader, shop: Connection, account: ShipStationSimulator
+) -> None:
+    insert_order(shop, "A-1")
+    ours.run_all()
+    shown = row_of(shop, "A-1")
+    ours.db.execute("update listener.ledger set batch_limit = 4, row_written = false")
+    shop.execute("update orders_inbox set status = 'awaiting_shipment', shipstation_order_id = null")
+    ours.run_all()
+    assert row_of(shop, "A-1") == shown
+    assert times_made(account) == {"A-1": 1}
+
+
+def test_what_is_due_and_cannot_be_claimed_is_left_alone_for_a_second_and_named(
+    ours: Leader, shop: Connection, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    insert_order(shop, "A-1")
+    with monkeypatch.context() as broken:
+        broken.setattr(inbox, "claim_due_rows", lambda *_: [])
+        assert ours.run_all().report.retry_after == 1.0
+    assert "can't be claimed: A-1" in caplog.text
+    ours.time.advance(1)
+    ours.run_all()
+    assert row_of(shop, "A-1")[0] == "uploaded"
