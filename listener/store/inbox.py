@@ -129,9 +129,7 @@ order by due.id
 """
 
 
-def claim_due_rows(
-    connection: Connection, limit: int, locked: Sequence[int], together: int | None
-) -> list[ClaimedRow]:
+def claim_due_rows(connection: Connection, limit: int, locked: Sequence[int], together: int | None) -> list[ClaimedRow]:
     """Lock up to `limit` due rows in id order, leaving out those `locked`. Inside the claim's transaction."""
     cursor = connection.cursor(row_factory=namedtuple_row)
     parameters = {"limit": limit, "locked": list(locked), "together": together}
