@@ -40,6 +40,11 @@ SESSION_SETTINGS: dict[str, str] = {
     # starting workers for them.
     "jit": "off",
     "max_parallel_workers_per_gather": "0",
+    # And each row that they touch is one probe of an index. A plan made while a table was small would read all of it
+    # when it has grown: a prepared statement keeps its plan until the table is analysed.
+    "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
 }
 
 WORK_SETTINGS: dict[str, str] = {

@@ -14,7 +14,9 @@ from listener.bell import ASK_SQL
 from listener.database import Connection, connect_work
 from listener.store.imports import NEW_NUMBERS_SQL
 from listener.store.inbox import CHECK_SQL, CLAIM_SQL, DUE_ROWS_SQL, SHIPPED_SQL
+from listener.store.ledger import RECORD_SQL
 from listener.store.progress import BEAT_SQL, TRIGGERS
+from listener.store.rows import WRITE_ROWS_SQL
 from tests.integration.test_statements import numbered
 from tests.support.postgres import Cluster
 
@@ -63,6 +65,16 @@ insert into listener.imported_orders (order_key) select 'S-' || n from generate_
 CLAIM = {"locked": [1, 2], "together": 0, "limit": 100}
 ASK = {"locked": [1, 2], "x": 5}
 BEAT = {"triggers": list(TRIGGERS), "bodies": list(TRIGGERS.values())}
+OUTCOMES = {
+    "epoch": 1,
+    "http_status": 200,
+    "max_attempts": 5,
+    "from_state": "sending",
+    "keys": [f"S-{n}" for n in range(100)],
+    **{name: [None] * 100 for name in ("states", "shipstation_ids", "row_statuses", "errors", "waits", "refused")},
+    **{name: [None] * 100 for name in ("doubts", "batch_limits")},
+}
+SETTLED_KEYS = {"keys": [f"S-{n}" for n in range(100)]}
 NEXT = {"locked": [1, 2], "limit": 100}
 A_FILE = [[f"x-{n}" for n in range(1000)]]
 A_BATCH = [[f"X-{n}" for n in range(100)]]
@@ -194,7 +206,26 @@ def test_the_beat_counts_what_is_pending_without_touching_the_table(shop: Connec
 def test_numbers_are_looked_up_in_their_normal_form_by_indexes(
     shop: Connection, query: str, parameters: Parameters, generic: bool
 ) -> None:
-    found = scans(shop, query, parameters, generic=generic)
+    with shop.transaction(force_rollback=True):
+        for way in (
+            "seqscan",
+            "hashjoin",
+            "mergejoin",
+        ):  # an import's connection is a pooler's, with no settings of ours
+            shop.execute(f"set local enable_{way} = on".encode())
+        found = scans(shop, query, parameters, generic=generic)
+    assert found
+    assert not [node for node in found if node["Node Type"] == "Seq Scan"]
+
+
+@both
+@pytest.mark.parametrize(("query", "parameters"), [(RECORD_SQL, OUTCOMES), (WRITE_ROWS_SQL, SETTLED_KEYS)])
+def test_outcomes_are_written_by_probes_of_an_index_also_by_a_plan_from_when_there_was_nothing(
+    dsn: str, query: str, parameters: Parameters, generic: bool
+) -> None:
+    with connect_work(dsn, "plans") as young:
+        young.execute("vacuum analyze orders_inbox, listener.ledger")
+        found = scans(young, query, parameters, generic=generic)
     assert found
     assert not [node for node in found if node["Node Type"] == "Seq Scan"]
 
