@@ -22,13 +22,18 @@ def calls_a_second(limit: int) -> float:
     return max(limit - burst_of(limit), 0.5) / 3600
 
 
+UNHURRIED = "select pg_catalog.set_config('synchronous_commit', 'off', true)"
+"""This transaction's COMMIT need not wait for the disk. A server that crashes may forget the calls of its last half
+second: a few too many in an hour, and no order."""
+
 # clock_timestamp(), because the time a transaction began says nothing of now. A clock that was set back refills
 # nothing and costs no more than the refill of that time.
-TAKE_SQL = """
-with filled as (
+TAKE_SQL = f"""
+with unhurried as ({UNHURRIED}),
+filled as (
     select least(%(burst)s, tokens + greatest(0, extract(epoch from clock_timestamp() - refilled_at)) * %(rate)s)
         as tokens
-    from listener.budget where id = 1 for update),
+    from listener.budget, unhurried where id = 1 for update of budget),
 taken as (
     update listener.budget b set tokens = f.tokens - %(calls)s, refilled_at = clock_timestamp()
     from filled f where b.id = 1 and f.tokens >= %(needed)s returning b.id),
@@ -55,9 +60,10 @@ def take_calls(
     return (ids, 0.0) if ids else ([], max(0.05, float(wait or 1.0)))
 
 
-NOTE_SQL = """
+NOTE_SQL = f"""
+with unhurried as ({UNHURRIED})
 update listener.api_calls set status = %(status)s, duration_ms = %(duration_ms)s, orders = %(orders)s, error = %(error)s
-where id = %(id)s
+from unhurried where id = %(id)s
 """
 
 
