@@ -174,8 +174,10 @@ class WorkSession:
         if not self._upload.continuing:
             self._metrics.wake(action.source.value)
             self._metrics.set_workflow(UPLOAD, last_run_at=datetime.now(UTC))
-        if action.check:
-            due: int | None = self._upload.check(connection, action.source)
+        if self._upload.continuing and self._upload.left:  # a pass is one check and its steps: the count still holds
+            due: int | None = self._upload.left
+        elif action.check:
+            due = self._upload.check(connection, action.source)
         else:
             due = self._seen_due if flags.fast_polling_enabled else None
         return self._upload.run(connection, self._epoch, flags, due)

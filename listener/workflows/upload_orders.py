@@ -47,7 +47,8 @@ class UploadOrders:
         self._suspects = True  # there may be orders whose whole request was refused
         self._suspects_next = False
         self._probing: Transient | None = None  # a request without an answer, until a look-up is answered
-        self.continuing = False  # the last pass left work that is due now
+        self.continuing = False  # the last step left work that is due now
+        self.left: int | None = None  # of what the pass's check has counted; None: nothing was counted
         self._locked_pause = LOCKED_ROW_SECONDS
         self._last_count = 0
         self._in_vain = False  # the last claim found nothing, although a check had
@@ -74,6 +75,7 @@ class UploadOrders:
         if not self.continuing:
             self.locked = ()
         self.continuing = False
+        self.left = due
         done, rest_for = 0, None
         try:
             self._resolve(connection, epoch, flags)
@@ -141,8 +143,8 @@ class UploadOrders:
         self._send.expect()
         claim = self._claim(connection, epoch, flags, prepared.limit, lambda key: self._mirror.knows(key, flags))
         self._note_vain(connection, in_vain=bool(due) and not claim.rows)
-        handled = claim.rows if due is None else claim.rows + before
-        self.continuing = claim.rows > 0 and (claim.rows == prepared.limit if due is None else due > handled)
+        self.left = left = None if due is None else max(0, due - claim.rows + len(self.locked) - before)
+        self.continuing = claim.rows > 0 and (claim.rows == prepared.limit if left is None else left > len(self.locked))
         if not claim.to_send:
             self._send.expect_nothing()
             self._budget.give_back(connection, prepared.call_id, flags)

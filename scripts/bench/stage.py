@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -34,27 +35,60 @@ def set_flag(operator: Connection, name: str, value: str) -> None:
     operator.execute(query, [value, name])
 
 
+def open_wide(operator: Connection) -> None:
+    """Let the budget be no limit."""
+    set_flag(operator, "api_calls_per_hour", "1000000")
+    operator.execute("update listener.budget set tokens = 20, refilled_at = clock_timestamp()")
+
+
 @contextmanager
 def running_listener(url: str, operator: Connection) -> Iterator[tuple[ShipStationSimulator, int]]:
     """Run a listener until it leads; yield the simulator and the listener's pid."""
-    with ShipStationSimulator() as shipstation, tempfile.TemporaryFile() as log:
+    with ShipStationSimulator() as shipstation:
         shipstation.limit_per_minute = None
-        environment = {
-            **os.environ,
-            "DATABASE_URL": url,
+        where = {
             "SHIPSTATION_BASE_URL": shipstation.url,
             "SHIPSTATION_API_KEY": shipstation.api_key,
             "SHIPSTATION_API_SECRET": shipstation.api_secret,
-            "STATUS_ADDRESS": "off",
-            "LOG_LEVEL": "WARNING",
         }
-        process = subprocess.Popen([sys.executable, "-m", "listener.cli", "run"], env=environment, stderr=log)
+        with listener(url, operator, where) as pid:
+            yield shipstation, pid
+
+
+@contextmanager
+def listener(url: str, operator: Connection, where: Mapping[str, str]) -> Iterator[int]:
+    """Run a listener until it leads; yield its pid. `where`: ShipStation's address and key, as in the environment."""
+    usual = {"DATABASE_URL": url, "STATUS_ADDRESS": "off", "LOG_LEVEL": "WARNING"}
+    command = [sys.executable, "-m", "listener.cli", "run"]
+    with tempfile.TemporaryFile() as log:
+        process = subprocess.Popen(command, env={**os.environ, **usual, **where}, stderr=log)
         try:
             wait_until(operator, LEADS)
-            yield shipstation, process.pid
+            yield process.pid
         finally:
             process.terminate()
             process.wait(20)
+
+
+NO_LIMIT = b'{"limit_per_minute": null}'
+
+
+@contextmanager
+def simulator_apart() -> Iterator[dict[str, str]]:
+    """Run ShipStation's simulator, without a limit, in a process of its own; yield its address and key."""
+    command = [sys.executable, "-m", "listener.cli", "simulate"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None  # noqa: S101  it is a pipe
+        where = {}
+        while "SHIPSTATION_API_SECRET" not in where:
+            name, _, value = process.stdout.readline().removeprefix("export ").strip().partition("=")
+            where |= {name: value}
+        urllib.request.urlopen(f"{where['SHIPSTATION_BASE_URL']}/_simulator/limit", NO_LIMIT).close()  # noqa: S310
+        yield {name: value for name, value in where.items() if name.startswith("SHIPSTATION_")}
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 LEADS = "select 1 from pg_locks where locktype = 'advisory' and objid = 2 and mode = 'ExclusiveLock'"

@@ -218,3 +218,18 @@ def test_every_metrics_line_has_the_shape_that_the_plans_commands_read(
     assert lines
     assert all(shape.search(line) for line in lines)
     assert not [line for line in asleep.lines if "ERROR" in line]
+
+
+def test_a_backlog_is_counted_once_and_goes_batch_after_batch(
+    shop: Connection, account: ShipStationSimulator, asleep: ListenerProcess
+) -> None:
+    set_flag(shop, "upload_batch_size", "10")
+    asleep.wait_for("upload_batch_size 100 -> 10")
+    with shop.transaction():
+        for n in range(35):
+            insert_order(shop, f"MANY-{n}")
+    eventually(lambda: value_of(shop, "select count(*) from orders_inbox where status = 'uploaded'"), lambda n: n == 35)
+    asleep.wait_for("Upload queue empty")
+    checks = [line for line in asleep.lines if "METRICS: workflow=upload exists=True" in line]
+    assert [re.search(r"count=\d+", line)[0] for line in checks] == ["count=35"]  # type: ignore[index]
+    assert len([request for request in account.requests if request.path == "/orders/createorders"]) == 4
