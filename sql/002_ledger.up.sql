@@ -1,6 +1,6 @@
 -- The listener's own memory, in schema listener: who leads, what was tried at ShipStation and what became of it, what
--- ShipStation is known to have, the budget of API calls and their journal, the changes of flags, and the files that
--- were imported.
+-- ShipStation is known to have, the budget of API calls and their journal, the changes of flags, the figures of each
+-- minute, and the files that were imported.
 --
 -- No foreign key points to the shop's tables: their clean-up deletes old orders, and what we know of them must stay.
 -- The ledger's key is the order number in its one normal form, upper case and without blanks around it.
@@ -204,6 +204,42 @@ create table if not exists listener.config_log (
     source         text,
     seen_at        timestamptz not null,
     in_force_at    timestamptz
+);
+-- next
+-- What a leader counted, a row a minute, kept for two weeks. A minute without a row is one of which nothing is known.
+-- A column of jsonb holds numbers by name; the parts of a name have a space between them.
+--   checks           by workflow, source and action: {"upload heartbeat skip": 4};  steps, errors, processed: by workflow
+--   check_times      by workflow and upper bound in ms;  latencies: orders, by upper bound in ms of what they took
+--   gap_seconds_max  between two answered checks of a workflow, or two moves of polling_state;  first_at and last_at:
+--                    the first and last of them, in seconds of the minute
+--   api_calls        by HTTP status ("none": no answer) and endpoint;  wakes: by source;  config_changes: by verdict
+-- What a version of the program did not count is null.
+create table if not exists listener.minutes (
+    minute                     timestamptz not null,
+    process                    text not null,
+    checks                     jsonb,
+    check_ms                   jsonb,
+    check_ms_max               jsonb,
+    check_times                jsonb,
+    gap_seconds_max            jsonb,
+    first_at                   jsonb,
+    last_at                    jsonb,
+    steps                      jsonb,
+    errors                     jsonb,
+    processed                  jsonb,
+    wakes                      jsonb,
+    api_calls                  jsonb,
+    config_changes             jsonb,
+    latencies                  jsonb,
+    latency_ms                 double precision,
+    latency_ms_max             double precision,
+    missed                     bigint,
+    error_lines                bigint,
+    pending_max                bigint,
+    oldest_pending_seconds_max double precision,
+    connections_max            bigint,
+    mirror_age_seconds_max     double precision,
+    primary key (minute, process)
 );
 -- next
 -- A file is known by its identity and revision, not by its name or time.

@@ -17,6 +17,7 @@ PURE = {
     "listener.events",
     "listener.flags",
     "listener.locks",
+    "listener.minutes",
     "listener.orders",
     "listener.story.prospects",
     "listener.story.requeue",
