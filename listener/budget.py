@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from listener.database import Connection
 from listener.errors import Transient
 from listener.flags import Flags
-from listener.shipstation.client import Answer
+from listener.metrics import Metrics
+from listener.shipstation.client import Answer, TooManyRequests
 from listener.shipstation.window import Window
 from listener.store import api_calls
 
@@ -26,9 +27,11 @@ class NoBudget(Exception):
 class Budget:
     """The calls that may still be made. Used by one thread."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+        self._metrics = metrics
         self._clock = clock
         self._window = Window()
+        self._endpoints: dict[int, str] = {}  # of calls that were taken and not made yet
         self._uncounted = 0  # calls taken that no answer has spoken of yet
 
     def take(self, connection: Connection, flags: Flags, *endpoints: str, leaving: int = 0) -> list[int]:
@@ -44,10 +47,12 @@ class Budget:
         for _ in endpoints:
             self._window = self._window.after_request(self._clock())
         self._uncounted += len(endpoints)
+        self._endpoints.update(zip(ids, endpoints, strict=True))
         return ids
 
     def give_back(self, connection: Connection, call_id: int, flags: Flags) -> None:
         """Return a call that was taken and not made after all."""
+        self._endpoints.pop(call_id, None)
         if self._uncounted:
             self._uncounted -= 1
             self._window = self._window.without_request()
@@ -63,6 +68,8 @@ class Budget:
     ) -> None:
         """Write into the journal what came back. The orders' own outcomes go first: a journal can be incomplete."""
         status, duration_ms = (answer.status, answer.duration_ms) if answer else (None, 0.0)
+        throttled = isinstance(error, TooManyRequests)  # it may have said so with any status
+        self._metrics.api_call(self._endpoints.pop(call_id, "?"), 429 if throttled else status)
         fault = str(error) if error else None
         api_calls.note_answer(connection, call_id, status=status, duration_ms=duration_ms, orders=orders, error=fault)
 

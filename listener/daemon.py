@@ -21,6 +21,7 @@ from listener.database import connect_step
 from listener.ears import Ears
 from listener.errors import Fatal, Transient
 from listener.events import Action, Event, Led, RunImport, RunUpload, Simple, Source, Stop
+from listener.log import calling_at_errors
 from listener.metrics import Metrics
 from listener.publish import Publisher
 from listener.schedule import next_due, react
@@ -57,7 +58,7 @@ class Daemon:
         name = f"listener {secrets.token_hex(4)}"
         self._url = url = settings.listen_database_url
         self._name = f"{name} listen"
-        self._metrics = metrics = Metrics(__version__)
+        self._metrics = metrics = Metrics(__version__, f"{name} work")
         key, secret = settings.shipstation_api_key, settings.shipstation_api_secret
         shipstation = ShipStation(settings.shipstation_base_url, key, secret)
         upload = DryRun(shipstation, metrics, dry_run) if dry_run else UploadOrders(shipstation, metrics)
@@ -69,7 +70,7 @@ class Daemon:
         self._status_address = settings.status_address
         self._selector = selectors.DefaultSelector()
         self._signals = Signals(self._selector)
-        self._ears = Ears(self._selector)
+        self._ears = Ears(self._selector, metrics)
         self._workers = {"connect": Worker("listener-connect"), "upload": Worker("listener-upload")}
         if self._import:
             self._workers["import"] = Worker("listener-import", on_idle=self._import.close)
@@ -87,7 +88,7 @@ class Daemon:
         """Run until SIGTERM or SIGINT; return 0. Raises Fatal for what no waiting mends, and what a thread died of."""
         if self._status_address:
             self._status.start(self._status_address)
-        with self._signals:
+        with self._signals, calling_at_errors(self._metrics.error_line):
             while not self._turn():
                 pass
         self._close()
@@ -103,6 +104,7 @@ class Daemon:
         for action in actions:
             self._perform(action, now)
         self._publisher.publish(self._state, now)
+        self._metrics.tick()
         return Simple.QUIT in actions or now >= self._stop_by or (self._fault or self._bug) is not None
 
     def _wait_and_collect(self) -> list[Event]:

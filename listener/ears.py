@@ -10,6 +10,7 @@ import time
 from listener.config import Configuration, Receipt
 from listener.errors import Transient
 from listener.events import Channel, Event, Listening, ListenLost, Rang, Source
+from listener.metrics import Metrics
 from listener.store.config import READ_CONFIG_SQL, READ_FLAGS_SQL, RECORD_RECEIPT_SQL
 from listener.wake import Answered, ListenSession, Question
 
@@ -24,8 +25,9 @@ other fault, such as a lock on it, leaves in force what is: a paused workflow mu
 class Ears:
     """The LISTEN session, if there is one, and the configuration that is read over it. Belongs to the main thread."""
 
-    def __init__(self, selector: selectors.BaseSelector) -> None:
+    def __init__(self, selector: selectors.BaseSelector, metrics: Metrics) -> None:
         self._selector = selector
+        self._metrics = metrics
         self._session: ListenSession | None = None
         self._number = -1  # of its socket; a lost session does not tell it any more
         self._configuration = Configuration()
@@ -71,6 +73,8 @@ class Ears:
     def configure(self, text: str, source: Source, seen_at: float, *, leading: bool) -> Event:
         """Put in force what the tables say. Only the leader writes receipts: seen by two, it is still one change."""
         configured, receipts = self._configuration.take(text, source.value)
+        for receipt in receipts:
+            self._metrics.config_change(receipt.verdict)
         for receipt in receipts if leading else []:
             self._write(receipt, seen_at)
         return configured

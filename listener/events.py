@@ -143,7 +143,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class BeatFailed:
-    """A beat ended in an error: no order was being sent, so nothing is to be held up for it."""
+    """A beat or a ping ended in an error: no order was being sent, so nothing is to be held up for it."""
 
 
 @dataclass(frozen=True, slots=True)

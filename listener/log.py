@@ -10,7 +10,8 @@ import logging
 import math
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TextIO
 from urllib.parse import quote, quote_plus
@@ -115,6 +116,28 @@ class Handler(logging.StreamHandler[TextIO]):
         if record.name == __name__:
             return  # the line about the call could not be written either: the stream is gone
         self.emit(_about_call(record, sys.exception()))
+
+
+@contextmanager
+def calling_at_errors(call: Callable[[], None]) -> Iterator[None]:
+    """Call `call` at every line of level ERROR, for the length of a block."""
+    handler = _AtErrors(call)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+
+
+class _AtErrors(logging.Handler):
+    """Writes nothing."""
+
+    def __init__(self, call: Callable[[], None]) -> None:
+        super().__init__(logging.ERROR)
+        self._call = call
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._call()
 
 
 def _about_call(record: logging.LogRecord, error: BaseException | None) -> logging.LogRecord:

@@ -133,12 +133,22 @@ def minute_of(columns: Mapping[str, Any]) -> Minute:
     return Minute(columns["minute"], columns["process"], figures, **seen)
 
 
-def total(minutes: Iterable[Minute]) -> Figures:
-    """Return what the minutes say together."""
+def total(figures: Iterable[Figures]) -> Figures:
+    """Return what they say together."""
     together = Figures()
-    for minute in minutes:
-        together.add(minute.figures)
+    for each in figures:
+        together.add(each)
     return together
+
+
+def add_to(numbers: Numbers, name: str, by: float = 1) -> None:
+    """Count something."""
+    numbers[name] = numbers.get(name, 0) + by
+
+
+def raise_to(numbers: Numbers, name: str, value: float) -> None:
+    """Keep the largest."""
+    numbers[name] = max(numbers.get(name, value), value)
 
 
 def bucket(value: float, bounds: Sequence[float]) -> str:

@@ -188,7 +188,8 @@ def _listen_once(url: str, name: str, stopping: threading.Event, at_start: bool)
 
 SCHEMA_SQL = """
 select array(select name from unnest(array['orders_inbox', 'order_items_inbox', 'configuration_params', 'polling_state',
-    'workflow_controls', 'listener.ledger', 'listener.home', 'listener.budget', 'listener.leader']) name
+    'workflow_controls', 'listener.ledger', 'listener.home', 'listener.budget', 'listener.leader',
+    'listener.minutes']) name
     where pg_catalog.to_regclass(name) is null)
 """
 

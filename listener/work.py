@@ -32,7 +32,9 @@ from listener.events import (
 )
 from listener.flags import Flags
 from listener.metrics import Metrics
+from listener.minutes import Minute
 from listener.store import home, ledger
+from listener.store.minutes import keep_minutes
 from listener.store.progress import BeatRow, beat
 from listener.store.prune import prune
 from listener.store.rows import revive_completed
@@ -42,6 +44,9 @@ from listener.workflows.upload_orders import UploadOrders
 logger = logging.getLogger(__name__)
 
 PRUNE_EVERY_SECONDS = 3600.0
+
+COUNTED = (Job.PASS, Job.BEAT)
+"""The jobs that count as steps of the workflow; the others are what leads from one to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,8 @@ class WorkSession:
 
     def run(self, action: RunUpload, flags: Flags) -> Ended:
         """Run one job. Never raises: whatever goes wrong is the event."""
+        if action.job in COUNTED:
+            self._metrics.step(UPLOAD)
         try:
             ended = self._run(action, flags)
         except (Transient, psycopg.Error) as error:
@@ -81,7 +88,7 @@ class WorkSession:
             logger.exception("Upload error: %s", error, extra={"event": "bug"})
             return Ended(self._gone_wrong(action, error))
         self._failed_tries, self._last_fault = 0, ""
-        if action.job in (Job.PASS, Job.BEAT):
+        if action.job in COUNTED:
             self._last_error = ""
         return ended
 
@@ -96,8 +103,9 @@ class WorkSession:
         try:
             if self._epoch:
                 leader.step_down(connection, self._epoch)
+                self._keep_minutes(connection, at_end=True)
         except psycopg.Error as error:
-            logger.info("The work session was gone before it could step down: %s", error, extra={"event": "step_down"})
+            logger.info("The work session failed while stepping down: %s", error, extra={"event": "step_down"})
         connection.close()
 
     def _run(self, action: RunUpload, flags: Flags) -> Ended:
@@ -119,10 +127,27 @@ class WorkSession:
             case Job.SILENCE:
                 self._be_silent(connection, wanted=action.silence)
             case Job.PING:
-                connection.execute("select 1")
+                self._ping(connection)
             case _ as never:
                 assert_never(never)
         return Ended(Done())
+
+    def _ping(self, connection: Connection) -> None:
+        """Keep the session alive; between beats that are far apart, with the minutes that are over."""
+        if not self._keep_minutes(connection):
+            connection.execute("select 1")
+
+    def _keep_minutes(self, connection: Connection, *, at_end: bool = False) -> bool:
+        """Write the figures of the minutes that are over; return whether there were any."""
+        minutes = self._minutes(at_end=at_end)
+        if minutes:
+            keep_minutes(connection, minutes)
+            self._metrics.minutes_written(minutes)
+        return bool(minutes)
+
+    def _minutes(self, *, at_end: bool = False) -> list[Minute]:
+        """A dry run finds orders and leaves them: its figures would say nothing of how the listener runs."""
+        return [] if self._dry_run else self._metrics.unwritten_minutes(at_end=at_end)
 
     def _standing(self) -> Connection:
         if self._connection is None or self._connection.closed:
@@ -189,7 +214,11 @@ class WorkSession:
 
     def _beat(self, connection: Connection, action: RunUpload) -> Ended:
         started = time.monotonic()
-        seen = beat(connection)
+        minutes = self._minutes()
+        seen = beat(connection, minutes)
+        self._metrics.minutes_written(minutes)
+        if seen.moved:
+            self._metrics.moved_polling_state()
         if seen.epoch != self._epoch:
             raise leader.LeadLost("another listener leads now: this one stands by")
         if started - self._pruned_at > PRUNE_EVERY_SECONDS:
@@ -224,7 +253,7 @@ class WorkSession:
             if fault != self._last_error:
                 logger.warning("Upload error: %s", fault, extra={"event": "upload_error"})
                 self._last_error = fault
-            if action.job is Job.BEAT:
+            if action.job in (Job.BEAT, Job.PING):
                 return BeatFailed()
             return Failed(UPLOAD, fault, getattr(error, "retry_after", None))
         self._drop()

@@ -56,7 +56,8 @@ begin
 
     select string_agg(name, ', ') into ledger_tables
     from unnest(array['leader', 'home', 'ledger', 'history', 'mirror', 'mirror_state', 'conflicts', 'requeues',
-                      'budget', 'api_calls', 'config_log', 'imports', 'quarantine', 'imported_orders']) as t (name)
+                      'budget', 'api_calls', 'config_log', 'minutes', 'imports', 'quarantine',
+                      'imported_orders']) as t (name)
     where to_regclass('listener.' || name) is null;
     if ledger_tables is null then
         select (select count(*) from listener.leader) = 1 and (select count(*) from listener.budget) = 1

@@ -1,10 +1,11 @@
 """`polling_state`, and the beat: the one statement of an idle heartbeat.
 
-The beat looks at the inbox, reads flags and controls, moves `polling_state`, and sees who holds our locks, whether we
-still lead and whether the triggers stand. It never waits for a row lock: a beat that hung on a stranger's lock would
-keep the leader's lock on the server while the leader does nothing.
+The beat looks at the inbox, reads flags and controls, moves `polling_state`, writes the figures of the minutes that are
+over, and sees who holds our locks, whether we still lead and whether the triggers stand. It never waits for a row lock:
+a beat that hung on a stranger's lock would keep the leader's lock on the server while the leader does nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from psycopg.errors import InsufficientPrivilege, UndefinedTable
@@ -12,9 +13,11 @@ from psycopg.rows import class_row
 
 from listener.database import Connection
 from listener.locks import LOCK_CLASS, SILENCE_KEY
+from listener.minutes import Minute
 from listener.store.config import READ_CONFIG_SQL, READ_FLAGS_SQL
 from listener.store.home import REMEMBERED_SQL
 from listener.store.inbox import COUNTED_UP_TO, DUE, KEY, PENDING
+from listener.store.minutes import KEEP_MINUTES_SQL, as_rows
 from listener.store.rows import INCOMPLETE
 
 _MOVE = """
@@ -25,9 +28,9 @@ where id in (select id from polling_state where id = 1 for update skip locked)
 MOVE_SQL = _MOVE.format(count="%s")
 
 
-def move_polling_state(connection: Connection, pending: int) -> None:
-    """Show in `polling_state` that the inbox was looked at, unless somebody holds that row just now."""
-    connection.execute(MOVE_SQL, [pending])
+def move_polling_state(connection: Connection, pending: int) -> bool:
+    """Show in `polling_state` that the inbox was looked at; False when somebody holds that row just now."""
+    return connection.execute(MOVE_SQL, [pending]).rowcount == 1
 
 
 TRIGGERS = {
@@ -50,9 +53,10 @@ seen as materialized (
     select (select count(*) from (select from orders_inbox o where {PENDING} limit {COUNTED_UP_TO}) counted) as pending,
            count(*) as due, count(*) filter (where fresh) as fresh, min(id) as oldest_id, max(id) as newest_id
     from due),
-moved as ({_MOVE.format(count="(select due from seen)")})
-select seen.*, (select epoch from listener.leader where id = 1) as epoch, ({{config}}) as config,
-    ({REMEMBERED_SQL}) as home,
+moved as ({_MOVE.format(count="(select due from seen)")} returning id),
+kept as ({KEEP_MINUTES_SQL})
+select seen.*, exists (select from moved) as moved, (select epoch from listener.leader where id = 1) as epoch,
+    ({{config}}) as config, ({REMEMBERED_SQL}) as home,
     (select count(*) from (select from listener.ledger where state = 'held_back' limit {COUNTED_UP_TO}) counted)
         as held_back,
     exists (select from listener.ledger where {INCOMPLETE}) as incomplete,
@@ -74,13 +78,17 @@ BEAT_WITHOUT_CONTROLS_SQL = _BEAT.format(config=READ_FLAGS_SQL)
 
 @dataclass(frozen=True, slots=True)
 class BeatRow:
-    """What one beat saw. Counts stop at 10,000; `fresh` are due orders never tried, the ids are those of due ones."""
+    """What one beat saw. Counts stop at 10,000; `fresh` are due orders never tried, the ids are those of due ones.
+
+    moved: polling_state was, because nobody held its row
+    """
 
     pending: int
     due: int
     fresh: int
     oldest_id: int | None
     newest_id: int | None
+    moved: bool
     epoch: int
     config: str
     home: list[str] | None
@@ -92,16 +100,19 @@ class BeatRow:
     missing_triggers: list[str]
 
 
-def beat(connection: Connection) -> BeatRow:
-    """Run the beat. Without a `workflow_controls` that can be read, every workflow counts as switched on."""
+def beat(connection: Connection, minutes: Sequence[Minute] = ()) -> BeatRow:
+    """Run the beat. Without a `workflow_controls` that can be read, every workflow counts as switched on.
+
+    minutes: those that are over and not written yet
+    """
     try:
-        return _beat(connection, BEAT_SQL)
+        return _beat(connection, BEAT_SQL, minutes)
     except (UndefinedTable, InsufficientPrivilege):
-        return _beat(connection, BEAT_WITHOUT_CONTROLS_SQL)
+        return _beat(connection, BEAT_WITHOUT_CONTROLS_SQL, minutes)
 
 
-def _beat(connection: Connection, query: str) -> BeatRow:
-    parameters = {"triggers": list(TRIGGERS), "bodies": list(TRIGGERS.values())}
+def _beat(connection: Connection, query: str, minutes: Sequence[Minute]) -> BeatRow:
+    parameters = {"triggers": list(TRIGGERS), "bodies": list(TRIGGERS.values()), "minutes": as_rows(minutes)}
     row = connection.cursor(row_factory=class_row(BeatRow)).execute(query, parameters).fetchone()
     assert row is not None  # noqa: S101  an aggregate has one row
     return row

@@ -9,6 +9,8 @@ from listener.database import Connection
 DAYS_KEPT = {"api_calls": 2, "history": 400, "quarantine": 90}
 """Days by table; a journal's lines have an id and the time `at`."""
 
+MINUTE_DAYS_KEPT = 14
+
 MIRROR_DAYS_KEPT = 200
 """Longer than the first reading goes back, so that what it has brought is not taken away by the first pruning."""
 
@@ -18,6 +20,12 @@ delete from listener.{table} where id in (
     where at < now() - interval '{days} days')
 """
 PRUNE_SQL = {table: _PRUNE.format(table=table, days=days) for table, days in DAYS_KEPT.items()}
+
+PRUNE_MINUTES_SQL = f"""
+delete from listener.minutes where minute in (
+    select minute from listener.minutes where minute < now() - interval '{MINUTE_DAYS_KEPT} days'
+    order by minute limit 1000)
+"""
 
 # An order that changes stays, whenever it was made; the order by is that of an index.
 PRUNE_MIRROR_SQL = f"""
@@ -29,4 +37,5 @@ delete from listener.mirror where shipstation_order_id in (
 
 def prune(connection: Connection) -> int:
     """Take away some of what is too old; return how many rows that were."""
-    return sum(connection.execute(query).rowcount for query in (*PRUNE_SQL.values(), PRUNE_MIRROR_SQL))
+    queries = (*PRUNE_SQL.values(), PRUNE_MINUTES_SQL, PRUNE_MIRROR_SQL)
+    return sum(connection.execute(query).rowcount for query in queries)

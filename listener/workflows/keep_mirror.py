@@ -8,7 +8,7 @@ has, single orders are looked up by number. A reading that fails is an error and
 import logging
 import time
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from listener.budget import Budget
 from listener.database import Connection
@@ -60,6 +60,7 @@ class KeepMirror:
         self.is_full, self._cursor, self.pages_left = state.is_full, None, None
         if state.fresh_seconds_ago is not None:
             self._fresh_at = self._clock() - max(0.0, state.fresh_seconds_ago)
+            self._show_age()
         self._metrics.set(mirror_orders=state.orders, mirror_full=state.is_full)
 
     def is_fresh(self, flags: Flags) -> bool:
@@ -185,6 +186,11 @@ class KeepMirror:
         if moves and at_end:
             self._fresh_at = asked_at
             self.is_full = True
+            self._show_age()
+
+    def _show_age(self) -> None:
+        age = timedelta(seconds=self._clock() - self._fresh_at)
+        self._metrics.set(mirror_fresh_at=datetime.now(UTC) - age)
 
     def _note_progress(self, connection: Connection) -> None:
         """Say how the first reading gets on; the later ones are a page each, and nobody's news."""

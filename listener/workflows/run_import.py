@@ -22,6 +22,7 @@ class ImportRunner:
 
     def run(self, action: RunImport) -> Event:
         """Run one step. Never raises."""
+        self._metrics.step(IMPORT)
         self._metrics.set_workflow(IMPORT, last_run_at=datetime.now(UTC))
         try:
             report = self._workflow.step(action.source.value)

@@ -40,7 +40,7 @@ class UploadOrders:
         self._shipstation = shipstation
         self._metrics = metrics
         self._clock = clock
-        self._budget = Budget(clock)
+        self._budget = Budget(metrics, clock)
         self._mirror = KeepMirror(shipstation, self._budget, metrics, clock)
         self._prepare = PrepareBatch(self._mirror, self._budget, clock)
         self._send = SendBatch(shipstation, self._budget, metrics, clock)
@@ -226,7 +226,8 @@ class UploadOrders:
     def _end(self, connection: Connection, flags: Flags, due: int | None, done: int, rest_for: float | None) -> Passed:
         now = self._clock()
         if now - self._state_moved_at >= 1:
-            move_polling_state(connection, due or 0)
+            if move_polling_state(connection, due or 0):
+                self._metrics.moved_polling_state()
             self._state_moved_at = now
         retry_in, doubt_in = ledger.seconds_until_due(connection)
         self._doubt_at = float("inf") if doubt_in is None else now + doubt_in

@@ -9,6 +9,7 @@ import pytest
 from listener.budget import Budget, NoBudget
 from listener.database import Connection
 from listener.flags import Flags
+from listener.metrics import Metrics
 from listener.shipstation.client import Answer, NoAnswer
 from listener.store.api_calls import burst_of, calls_a_second, give_back_call, note_answer, take_calls
 
@@ -183,7 +184,7 @@ def answer(**headers: str) -> Answer:
 
 def test_a_closed_window_of_shipstation_costs_no_token(db: Connection) -> None:
     clock = Clock()
-    budget = Budget(clock)
+    budget = Budget(Metrics("test"), clock)
     (call_id,) = budget.take(db, Flags(), SEND)
     said = answer(X_Rate_Limit_Remaining="0", X_Rate_Limit_Reset="30")
     budget.answered(said)
@@ -199,7 +200,7 @@ def test_a_closed_window_of_shipstation_costs_no_token(db: Connection) -> None:
 
 
 def test_a_call_that_is_given_back_is_not_counted_in_the_window_either(db: Connection) -> None:
-    budget = Budget(Clock())
+    budget = Budget(Metrics("test"), Clock())
     budget.answered(answer(X_Rate_Limit_Remaining="1", X_Rate_Limit_Reset="30"))
     (call_id,) = budget.take(db, Flags(), SEND)
     budget.give_back(db, call_id, Flags())
@@ -257,7 +258,7 @@ def test_however_small_the_limit_it_refills(limit: int) -> None:
 
 
 def test_several_calls_count_as_many_in_shipstations_window(db: Connection) -> None:
-    budget = Budget(Clock())
+    budget = Budget(Metrics("test"), Clock())
     budget.answered(answer(X_Rate_Limit_Remaining="3", X_Rate_Limit_Reset="30"))
     with pytest.raises(NoBudget):
         budget.take(db, Flags(), LIST, leaving=3)
@@ -269,7 +270,7 @@ def test_several_calls_count_as_many_in_shipstations_window(db: Connection) -> N
 
 
 def test_a_window_that_shipstation_has_closed_is_not_opened_by_a_call_that_is_given_back(db: Connection) -> None:
-    budget = Budget(Clock())
+    budget = Budget(Metrics("test"), Clock())
     _, send_id = budget.take(db, Flags(), LIST, SEND)
     budget.throttled({"Retry-After": "12"})
     budget.give_back(db, send_id, Flags())
@@ -279,7 +280,7 @@ def test_a_window_that_shipstation_has_closed_is_not_opened_by_a_call_that_is_gi
 
 
 def test_a_call_that_is_given_back_after_an_answer_adds_nothing_to_what_that_said(db: Connection) -> None:
-    budget = Budget(Clock())
+    budget = Budget(Metrics("test"), Clock())
     _, send_id = budget.take(db, Flags(), LIST, SEND)
     budget.answered(answer(X_Rate_Limit_Remaining="0", X_Rate_Limit_Reset="12"))
     budget.give_back(db, send_id, Flags())
@@ -290,12 +291,12 @@ def test_a_call_that_is_given_back_after_an_answer_adds_nothing_to_what_that_sai
 def test_an_empty_bucket_says_for_how_long(db: Connection) -> None:
     fill(db, 0.0)
     with pytest.raises(NoBudget) as none_left:
-        Budget(Clock()).take(db, Flags(), SEND)
+        Budget(Metrics("test"), Clock()).take(db, Flags(), SEND)
     assert REFILL_SECONDS - 1 < none_left.value.seconds <= REFILL_SECONDS
 
 
 def test_no_answer_is_noted_with_its_reason(db: Connection) -> None:
-    budget = Budget(Clock())
+    budget = Budget(Metrics("test"), Clock())
     (call_id,) = budget.take(db, Flags(), SEND)
     budget.note(db, call_id, None, 4, NoAnswer("ShipStation did not answer: timed out"))
     assert journal(db) == [(SEND, 4, None, "ShipStation did not answer: timed out")]
@@ -303,7 +304,7 @@ def test_no_answer_is_noted_with_its_reason(db: Connection) -> None:
 
 def test_throttling_closes_the_window_for_as_long_as_they_ask(db: Connection) -> None:
     clock = Clock()
-    budget = Budget(clock)
+    budget = Budget(Metrics("test"), clock)
     assert budget.throttled({"Retry-After": "12"}).seconds == 12
     with pytest.raises(NoBudget) as none_left:
         budget.take(db, Flags(), SEND)

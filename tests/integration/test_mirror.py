@@ -32,7 +32,7 @@ class Mirror:
     def __init__(self, db: Connection, account: ShipStationSimulator, at: Time, client: ShipStation) -> None:
         self.db, self.account, self.time = db, account, at
         self.metrics = Metrics("test")
-        self.budget = Budget(at.monotonic)
+        self.budget = Budget(self.metrics, at.monotonic)
         self.keeper = KeepMirror(client, self.budget, self.metrics, at.monotonic)
         self.keeper.load(db)
 
@@ -145,7 +145,8 @@ def test_the_first_reading_goes_page_by_page_and_says_how_far_it_is(
         text.format(999, "1 pages to go"),
         text.format(1100, "it is full"),
     ]
-    assert ours.metrics.snapshot()["mirror"] == {"full": True, "orders": 1100}
+    mirror = ours.metrics.snapshot()["mirror"]
+    assert (mirror["full"], mirror["orders"], mirror["age_seconds"] is not None) == (True, 1100, True)
 
 
 def test_it_begins_half_a_year_back(ours: Mirror, account: ShipStationSimulator) -> None:

@@ -4,7 +4,7 @@ import json
 import logging
 import re
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from listener.events import Source
 from listener.flags import Flags
 from listener.metrics import LATENCIES_KEPT, Metrics
+from listener.minutes import Figures
 
 
 @pytest.fixture
@@ -76,7 +77,16 @@ def test_what_is_not_known_yet_is_zero_null_or_empty(metrics: Metrics) -> None:
         "wakes": dict.fromkeys(["notify", "heartbeat", "startup", "reconnect", "retry", "manual"], 0),
         "missed_notifications": 0,
         "api_budget": {"used_last_hour": 0, "limit": 0, "waiting_seconds": 0},
-        "mirror": {"full": False, "orders": 0},
+        "mirror": {"full": False, "orders": 0, "age_seconds": None},
+        "recent": {
+            "heartbeat_checks": 0,
+            "heartbeat_skips": 0,
+            "check_ms_avg": None,
+            "steps": 0,
+            "errors": 0,
+            "api_calls_throttled": 0,
+            "order_latency_ms_max": 0,
+        },
         "order_latency_ms": {"p50": None, "p99": None, "n": 0},
         "db_connections": 0,
         "version": "1.2.3",
@@ -116,7 +126,7 @@ def test_wakes_are_counted_by_source(metrics: Metrics, source: Source) -> None:
 
 
 def test_a_wake_that_nobody_knows_is_a_bug(metrics: Metrics) -> None:
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="whim"):
         metrics.wake("whim")
 
 
@@ -133,7 +143,7 @@ def test_what_is_set_is_served(metrics: Metrics) -> None:
     snapshot = metrics.snapshot()
     assert (snapshot["role"], snapshot["degraded"], snapshot["flags"]["sync_interval"]) == ("leader", ["deaf"], 180)
     assert snapshot["api_budget"] == {"used_last_hour": 7, "limit": 200, "waiting_seconds": 12.5}
-    assert snapshot["mirror"] == {"full": True, "orders": 9}
+    assert snapshot["mirror"] == {"full": True, "orders": 9, "age_seconds": None}
     imports = snapshot["workflows"]["xml-import"]
     assert (imports["enabled"], imports["state"]) == (False, "disabled")
     assert imports["next_due_at"] == "2026-01-02T03:04:05+00:00"
@@ -200,3 +210,106 @@ def test_threads_that_count_at_once_lose_nothing(metrics: Metrics) -> None:
 def test_the_snapshot_is_json_with_instants_in_utc(metrics: Metrics) -> None:
     text = json.dumps(metrics.snapshot(), allow_nan=False)
     assert re.search(r'"started_at": "\d{4}-\d\d-\d\dT[\d:.]+\+00:00"', text)
+
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def test_a_minute_holds_all_that_was_counted_in_it() -> None:
+    now = NOON
+    metrics = Metrics("1", "listener p work", lambda: now)
+    metrics.set(role="leader", pending=7, db_connections=5, oldest_pending_seconds=2.5)
+    metrics.set(pending=3, db_connections=4, oldest_pending_seconds=0.0, mirror_fresh_at=now - timedelta(seconds=40))
+    for source, action, ms in (("heartbeat", "skip", 0.4), ("notify", "process", 3.0), ("retry", "error", 9.0)):
+        check(metrics, source=source, action=action, duration_ms=ms)
+        now += timedelta(seconds=10)
+    metrics.moved_polling_state()
+    metrics.tick()
+    for count in (metrics.step, metrics.error):
+        count("xml-import")
+    metrics.processed("upload", 2)
+    metrics.wake(Source.NOTIFY)
+    metrics.missed()
+    metrics.error_line()
+    metrics.api_call("GET /orders", 200)
+    metrics.api_call("GET /orders", None)
+    metrics.config_change("refused")
+    metrics.order_latency(12.5)
+    metrics.order_latency(900_000.0)
+    now += timedelta(seconds=30)
+    (minute,) = metrics.unwritten_minutes()
+    assert (minute.minute, minute.process) == (NOON, "listener p work")
+    assert (minute.first_at, minute.last_at) == (
+        {"upload": 0, "polling_state": 30},
+        {"upload": 10, "polling_state": 30},
+    )
+    assert minute.figures == Figures(
+        checks={"upload heartbeat skip": 1, "upload notify process": 1, "upload retry error": 1},
+        check_ms={"upload": 12.4},
+        check_ms_max={"upload": 9.0},
+        check_times={"upload 0.5": 1, "upload 5": 1, "upload 10": 1},
+        gap_seconds_max={"upload": 10},
+        steps={"xml-import": 1},
+        errors={"xml-import": 1},
+        processed={"upload": 2},
+        wakes={"notify": 1},
+        api_calls={"200 GET /orders": 1, "none GET /orders": 1},
+        config_changes={"refused": 1},
+        latencies={"15": 1, "inf": 1},
+        latency_ms=900_012.5,
+        latency_ms_max=900_000,
+        missed=1,
+        error_lines=1,
+        pending_max=7,
+        oldest_pending_seconds_max=2.5,
+        connections_max=5,
+        mirror_age_seconds_max=70,
+    )
+
+
+def test_a_standby_has_no_minutes() -> None:
+    now = NOON
+    metrics = Metrics("1", clock=lambda: now)
+    metrics.tick()
+    now += timedelta(minutes=5)
+    assert metrics.unwritten_minutes(at_end=True) == []
+
+
+def test_a_minute_waits_until_it_is_known_to_be_written(metrics: Metrics) -> None:
+    metrics.set(role="leader")
+    minutes = metrics.unwritten_minutes(at_end=True)
+    assert len(minutes) == 1
+    assert metrics.unwritten_minutes() == minutes
+    metrics.minutes_written(minutes)
+    assert metrics.unwritten_minutes() == []
+
+
+def test_what_colours_the_page_is_of_the_last_quarter_of_an_hour() -> None:
+    now = NOON
+    metrics = Metrics("1", clock=lambda: now)
+    metrics.set(role="leader")
+    check(metrics, duration_ms=99, action="process")
+    metrics.api_call("GET /orders", 429)
+    now += timedelta(minutes=10)
+    check(metrics, duration_ms=1, action="skip")
+    check(metrics, duration_ms=2, action="skip", source="notify")
+    assert metrics.snapshot()["recent"]["check_ms_avg"] == 34
+    now += timedelta(minutes=10)
+    assert metrics.snapshot()["recent"] == {
+        "heartbeat_checks": 1,
+        "heartbeat_skips": 1,
+        "check_ms_avg": 1.5,
+        "steps": 0,
+        "errors": 0,
+        "api_calls_throttled": 0,
+        "order_latency_ms_max": 0,
+    }
+    assert metrics.snapshot()["workflows"]["shipstation-upload"]["checks"] == 3
+
+
+def test_the_age_of_the_mirror_grows() -> None:
+    now = NOON
+    metrics = Metrics("1", clock=lambda: now)
+    metrics.set(mirror_fresh_at=now)
+    now += timedelta(seconds=90)
+    assert metrics.snapshot()["mirror"]["age_seconds"] == 90

@@ -38,9 +38,9 @@ def looked(after: int, first: float, last: float, longest: float | None = None, 
 def test_minutes_are_added_and_their_largest_kept() -> None:
     together = total(
         [
-            minute(0, checks={"upload heartbeat skip": 3}, missed=1, connections_max=4, check_ms_max={"upload": 0.5}),
-            minute(1, checks={"upload heartbeat skip": 1, "upload notify process": 2}, missed=2, connections_max=3),
-            minute(2, check_ms_max={"upload": 0.4, "xml-import": 7.0}),
+            Figures(checks={"upload heartbeat skip": 3}, missed=1, connections_max=4, check_ms_max={"upload": 0.5}),
+            Figures(checks={"upload heartbeat skip": 1, "upload notify process": 2}, missed=2, connections_max=3),
+            Figures(check_ms_max={"upload": 0.4, "xml-import": 7.0}),
         ]
     )
     assert together.checks == {"upload heartbeat skip": 4, "upload notify process": 2}
@@ -49,9 +49,9 @@ def test_minutes_are_added_and_their_largest_kept() -> None:
 
 
 def test_adding_leaves_the_minutes_as_they_were() -> None:
-    first, second = minute(0, wakes={"notify": 1}), minute(1, wakes={"notify": 2})
+    first, second = Figures(wakes={"notify": 1}), Figures(wakes={"notify": 2})
     total([first, second])
-    assert (first.figures.wakes, second.figures.wakes) == ({"notify": 1}, {"notify": 2})
+    assert (first.wakes, second.wakes) == ({"notify": 1}, {"notify": 2})
 
 
 def test_checks_are_counted_by_workflow_source_and_action() -> None:
