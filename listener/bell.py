@@ -25,8 +25,10 @@ costs a question a second and not an order, a patient question first asks the lo
 whether any transaction up to X still holds a lock on the inbox; if none does, the *next* statement's look decides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+import psycopg
 
 from listener.database import Connection
 from listener.errors import Transient
@@ -88,6 +90,44 @@ def ask(connection: Connection, x: int, locked: Sequence[int], *, patient: bool)
     row = connection.execute(ASK_SQL, {"x": x, "locked": list(locked)}).fetchone()
     assert row is not None  # noqa: S101  a select without from has one row
     return Asked(x, pending=row[0], settled=row[1] or nobody_is_left)
+
+
+MUFFLED_AFTER_SECONDS = 60.0
+
+HOLDER_SQL = f"""
+select pid from pg_catalog.pg_locks where locktype = 'advisory' and classid = {LOCK_CLASS} and objid = {SILENCE_KEY}
+    and objsubid = 2 and granted and pid <> pg_catalog.pg_backend_pid()
+    and database = (select oid from pg_catalog.pg_database where datname = current_database()) limit 1
+"""
+
+
+class Silence:
+    """The silence lock as one work session has it. A new session begins without: `held` is set to False then."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.held = False
+        self._clock = clock
+        self._refused_since: float | None = None
+
+    def keep(self, connection: Connection, *, wanted: bool) -> None:
+        """Take or give back the lock. Refused: work on without; the next step tries again."""
+        try:
+            if wanted and not self.held:
+                self.held = hold_silence(connection)
+                self._refused_since = None if self.held else self._refused_since or self._clock()
+            elif self.held and not wanted:
+                release_silence(connection)
+                self.held = False
+        except psycopg.Error:
+            connection.close()  # whether we hold it now nobody can say, and a session does not refuse itself
+            raise
+
+    def kept_from_us_by(self, connection: Connection) -> int | None:
+        """Return who has had the lock, exclusively or shared, since it was refused to us a minute ago or longer."""
+        if self._refused_since is None or self._clock() - self._refused_since < MUFFLED_AFTER_SECONDS:
+            return None
+        pid = _one(connection, HOLDER_SQL)
+        return None if pid is None else int(pid)
 
 
 def _one(connection: Connection, query: str, parameters: dict[str, int] | None = None) -> Any:

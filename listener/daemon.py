@@ -170,7 +170,7 @@ class Daemon:
         elif isinstance(ended.event, Led) and self._dry_run:
             self._fault = Fatal("another listener runs on this database: a dry run needs its place, so stop it first")
         if ended.beat is not None:
-            self._publisher.beat(ended.beat, now)
+            self._publisher.beat(ended.beat, now, ended.muffled_by)
             seen = self._ears.configure(ended.beat.config, Source.HEARTBEAT, now, leading=self._state.leading)
             events.append(seen)
         return events

@@ -148,9 +148,13 @@ class BeatFailed:
 
 @dataclass(frozen=True, slots=True)
 class SessionLost:
-    """The work session is gone, with leadership, silence and claims; try to lead again after `retry_in` seconds."""
+    """The work session is gone, with leadership, silence and claims; try to lead again after `retry_in` seconds.
+
+    reason: the fault; '' when another has only taken the lead
+    """
 
     retry_in: float
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ class Publisher:
         self._stale = False  # something else that is shown has changed
         self._missing_triggers: list[str] = []
         self._muted_by: int | None = None
+        self._muffled_by: int | None = None
 
     def publish(self, state: State, now: float) -> None:
         """Show the state, if it has changed."""
@@ -59,10 +60,11 @@ class Publisher:
         )
         self._metrics.set_workflow(SYNC, enabled=SYNC in state.enabled, state="off")
 
-    def beat(self, seen: BeatRow, now: float) -> None:
-        """Show what a beat saw."""
-        self._stale |= (self._missing_triggers, self._muted_by) != (seen.missing_triggers, seen.muted_by)
-        self._missing_triggers, self._muted_by = seen.missing_triggers, seen.muted_by
+    def beat(self, seen: BeatRow, now: float, muffled_by: int | None = None) -> None:
+        """Show what a beat saw. `muffled_by`: who has kept the silence lock from us for a minute."""
+        before = self._missing_triggers, self._muted_by, self._muffled_by
+        self._missing_triggers, self._muted_by, self._muffled_by = seen.missing_triggers, seen.muted_by, muffled_by
+        self._stale |= before != (seen.missing_triggers, seen.muted_by, muffled_by)
         self._metrics.set(
             pending=seen.pending,
             oldest_pending_seconds=round(self._first_seen.look(seen.oldest_id, seen.newest_id, now), 3),
@@ -80,10 +82,17 @@ class Publisher:
             )
         if not state.listening:
             reasons.append("not listening: the LISTEN session is lost, reconnecting")
+        if state.upload.lost and not state.leading:
+            reasons.append(f"no work session, trying on: {state.upload.lost}")
         if state.deaf:
             reasons.append("deaf: LISTEN is not heard on this host, set LISTEN_DATABASE_URL to a direct one")
         if self._muted_by is not None:
             reasons.append(f"muted by pid {self._muted_by}: it holds the silence lock, so no writer rings")
+        elif self._muffled_by is not None:
+            reasons.append(
+                f"muffled: pid {self._muffled_by} keeps the silence lock from us, so that every writer rings while we"
+                " are awake; orders go all the same"
+            )
         if self._missing_triggers:
             reasons.append(
                 f"triggers missing, disabled or altered: {', '.join(self._missing_triggers)}; run `listener install`"
@@ -111,6 +120,8 @@ def _log_hold(before: State, after: State) -> None:
 
 
 def _upload_state(state: State) -> str:
+    if state.upload.lost and not state.leading:
+        return "lost"
     if UPLOAD not in state.enabled:
         return "disabled"
     if state.foreign:

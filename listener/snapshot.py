@@ -135,6 +135,8 @@ def _recent(figures: Figures) -> dict[str, Any]:
         "check_ms_avg": None if average is None else round(average, 3),
         "steps": sum(figures.steps.values()),
         "errors": sum(figures.errors.values()),
+        "error_lines": figures.error_lines,
+        "missed": figures.missed,
         "api_calls_throttled": figures.calls("429"),
         "order_latency_ms_max": round(figures.latency_ms_max, 3),
     }

@@ -35,6 +35,7 @@ class Upload:
     errors: int = 0
     fault: str = ""
     backing_off: bool = False
+    lost: str = ""  # why there is no work session
     led_before: bool = False
     checked: bool = False  # the beat's look was this pass's check
     rethink: bool = False  # something changed while a job was under way

@@ -154,9 +154,10 @@ def _import_after_change(before: State, after: State, now: float) -> Import:
 
 def _led(state: State, event: Led, now: float) -> State:
     if not event.leading:
-        return upload_becomes(state, job=None, due_at=now + LEAD_EVERY_SECONDS)
+        return upload_becomes(state, job=None, due_at=now + LEAD_EVERY_SECONDS, lost="")
     source = Source.RECONNECT if state.upload.led_before else Source.STARTUP
-    state = upload_becomes(state, job=None, led_before=True, rethink=False, kept_alive_at=now + KEEPALIVE_SECONDS)
+    state = upload_becomes(state, job=None, led_before=True, rethink=False, lost="")
+    state = upload_becomes(state, kept_alive_at=now + KEEPALIVE_SECONDS)
     state = replace(
         state,
         foreign=event.foreign,
@@ -258,16 +259,8 @@ def _failed(state: State, event: Failed, now: float) -> State:
 
 
 def _session_lost(state: State, event: SessionLost, now: float) -> State:
-    return upload_becomes(
-        state,
-        phase=Phase.STANDBY,
-        job=None,
-        due_at=now + event.retry_in,
-        x=None,
-        rung=False,
-        rethink=False,
-        silence_due=False,
-    )
+    gone = {"job": None, "x": None, "rung": False, "rethink": False, "silence_due": False}
+    return upload_becomes(state, phase=Phase.STANDBY, due_at=now + event.retry_in, lost=event.reason, **gone)
 
 
 def _imported(state: State, event: Imported, now: float) -> State:

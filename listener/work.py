@@ -6,6 +6,7 @@ leads. Each job is one bounded piece of work in the upload's thread, and ends in
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import assert_never
@@ -51,25 +52,39 @@ COUNTED = (Job.PASS, Job.BEAT)
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a job ended, and what its beat saw, if it was one."""
+    """How a job ended, and what its beat saw, if it was one.
+
+    muffled_by: who has kept the silence lock from us for a minute
+    """
 
     event: Event
     beat: BeatRow | None = None
+    muffled_by: int | None = None
 
 
 class WorkSession:
     """Runs the upload's jobs, one at a time, on a session that it opens when it must lead."""
 
-    def __init__(self, url: str, name: str, upload: UploadOrders, metrics: Metrics, *, dry_run: bool = False) -> None:
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        upload: UploadOrders,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        dry_run: bool = False,
+    ) -> None:
         self._url = url
         self._name = name
         self._upload = upload
         self._metrics = metrics
+        self._clock = clock
         self._dry_run = dry_run  # nothing is sent, so that pending orders stay, and are no fault
         self._connection: Connection | None = None
         self._epoch = 0
         self._by_lease = False
-        self._silent = False
+        self._silence = bell.Silence(clock)
         self._seen_due = 0
         self._failed_tries = 0
         self._last_fault = self._last_error = ""
@@ -125,7 +140,7 @@ class WorkSession:
             case Job.BEAT:
                 return self._beat(connection, action)
             case Job.SILENCE:
-                self._be_silent(connection, wanted=action.silence)
+                self._silence.keep(connection, wanted=action.silence)
             case Job.PING:
                 self._ping(connection)
             case _ as never:
@@ -158,7 +173,7 @@ class WorkSession:
         if self._connection is None or self._connection.closed:
             connect = connect_step if by_lease else connect_work
             self._connection = connect(self._url, self._name)
-            self._silent, self._epoch = False, 0
+            self._silence.held, self._epoch = False, 0
             leader.end_former_sessions(self._connection, self._name)
         epoch = leader.lead(self._connection, self._name, by_lease=by_lease)
         if epoch is None:
@@ -182,20 +197,8 @@ class WorkSession:
     def _foreign(self, remembered: list[str] | None) -> str:
         return "" if self._dry_run else home.differences(self._here, remembered)
 
-    def _be_silent(self, connection: Connection, *, wanted: bool) -> None:
-        """Take or give back the silence lock. Refused: work on without; the next step tries again."""
-        try:
-            if wanted and not self._silent:
-                self._silent = bell.hold_silence(connection)
-            elif self._silent and not wanted:
-                bell.release_silence(connection)
-                self._silent = False
-        except psycopg.Error:
-            connection.close()  # whether we hold it now nobody can say, and a session does not refuse itself
-            raise
-
     def _pass(self, connection: Connection, action: RunUpload, flags: Flags) -> Event:
-        self._be_silent(connection, wanted=action.silence)
+        self._silence.keep(connection, wanted=action.silence)
         if not self._upload.continuing:
             self._metrics.wake(action.source.value)
             self._metrics.set_workflow(UPLOAD, last_run_at=datetime.now(UTC))
@@ -208,12 +211,12 @@ class WorkSession:
         return self._upload.run(connection, self._epoch, flags, due)
 
     def _settle(self, connection: Connection) -> Event:
-        self._be_silent(connection, wanted=False)
+        self._silence.keep(connection, wanted=False)
         x = bell.mark(connection)
         return bell.ask(connection, x, self._upload.locked, patient=False) if x is not None else Asked(None)
 
     def _beat(self, connection: Connection, action: RunUpload) -> Ended:
-        started = time.monotonic()
+        started = self._clock()
         minutes = self._minutes()
         seen = beat(connection, minutes)
         self._metrics.minutes_written(minutes)
@@ -225,12 +228,13 @@ class WorkSession:
             self._pruned_at = started
             prune(connection)
         if action.check:
-            self._note_beat(seen, (time.monotonic() - started) * 1000)
+            self._note_beat(seen, (self._clock() - started) * 1000)
         revived = revive_completed(connection) if seen.incomplete and action.check and not self._dry_run else 0
         self._seen_due += revived
         fresh = seen.fresh > 0 and not self._dry_run
         muted, foreign = seen.muted_by is not None, self._foreign(seen.home)
-        return Ended(Beaten(seen.due + revived > 0, fresh=fresh, muted=muted, foreign=foreign), seen)
+        event = Beaten(seen.due + revived > 0, fresh=fresh, muted=muted, foreign=foreign)
+        return Ended(event, seen, self._silence.kept_from_us_by(connection))
 
     def _note_beat(self, seen: BeatRow, duration_ms: float) -> None:
         self._metrics.check(
@@ -262,11 +266,12 @@ class WorkSession:
         if fault != self._last_fault:
             logger.warning("The work session was lost: %s", fault, extra={"event": "session_lost"})
             self._last_fault = fault
-        return SessionLost(retry.seconds_before(retry.RECONNECT, self._failed_tries))
+        taken_over = isinstance(error, leader.LeadLost)
+        return SessionLost(retry.seconds_before(retry.RECONNECT, self._failed_tries), "" if taken_over else fault)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
-        self._silent, self._epoch = False, 0
+        self._silence.held, self._epoch = False, 0
         if connection is not None:
             connection.close()
 

@@ -6,8 +6,7 @@ this machine would be one), as is every method that is not a read, and every ans
 
 import ipaddress
 import re
-from collections.abc import Callable, Collection, Iterator
-from typing import Any
+from collections.abc import Callable, Collection
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
@@ -17,8 +16,8 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from listener.health import unready_reasons
 from listener.metrics import Metrics
-from listener.state import OLD_BEHAVIOUR_SECONDS
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -61,19 +60,6 @@ def build_app(metrics: Metrics, liveness: Callable[[], bool], allowed_hosts: Col
     app.router.default = JSONResponse({"error": "there is no such page"}, 404)
     app.router.redirect_slashes = False  # a redirect would repeat the Host that it was given
     return app
-
-
-def unready_reasons(snapshot: dict[str, Any]) -> Iterator[str]:
-    """Say why orders are not on their way now, from a snapshot; nothing when they are."""
-    flags, oldest = snapshot["flags"], snapshot["oldest_pending_seconds"]
-    polling = flags["fast_polling_enabled"]
-    heartbeat = flags["fast_polling_interval"] if polling else OLD_BEHAVIOUR_SECONDS
-    if snapshot["role"] != "leader":
-        yield "standby: another listener leads, or none could yet"
-    if snapshot["deaf"] and not polling:
-        yield "deaf, and fast_polling_enabled is false: nothing looks for orders between the slow rounds"
-    if oldest > 2 * heartbeat:
-        yield f"the oldest due order waits for {oldest:.0f} s, more than two heartbeats of {heartbeat:.0f} s"
 
 
 class Gate:

@@ -13,6 +13,7 @@ import pytest
 from listener import bell, leader
 from listener.database import Connection, connect_work
 from listener.events import Asked
+from listener.locks import LOCK_CLASS, SILENCE_KEY
 
 INSERT = "insert into orders_inbox (order_number, order_date, status) values (%s, current_date, 'awaiting_shipment')"
 
@@ -219,3 +220,30 @@ def test_a_row_that_is_known_to_be_locked_does_not_keep_it_awake(dsn: str, stack
     assert protocol.settle().pending
     assert protocol.x is not None
     assert not bell.ask(protocol.work, protocol.x, [row[0]], patient=False).pending
+
+
+def test_who_keeps_the_lock_from_us_for_a_minute_is_named_and_holds_nothing_up(dsn: str) -> None:
+    now = 100.0
+    silence = bell.Silence(lambda: now)
+    with psycopg.connect(dsn, autocommit=True) as stranger, connect_work(dsn, "listener test") as work:
+        stranger.execute(f"select pg_advisory_lock_shared({LOCK_CLASS}, {SILENCE_KEY})".encode())
+        for now in (100.0, 130.0, 159.0):  # noqa: B007
+            silence.keep(work, wanted=True)
+            assert (silence.held, silence.kept_from_us_by(work)) == (False, None)
+        now = 160.0
+        assert silence.kept_from_us_by(work) == stranger.info.backend_pid
+        stranger.execute("select pg_advisory_unlock_all()")
+        assert silence.kept_from_us_by(work) is None
+        silence.keep(work, wanted=True)
+        assert (silence.held, silence.kept_from_us_by(work)) == (True, None)
+        silence.keep(work, wanted=False)
+        stranger.execute(f"select pg_advisory_lock({LOCK_CLASS}, {SILENCE_KEY})".encode())
+        silence.keep(work, wanted=True)
+        assert silence.kept_from_us_by(work) is None, "it begins anew"
+
+
+def test_our_own_hold_on_the_lock_is_nobody_elses(dsn: str) -> None:
+    silence = bell.Silence(lambda: 0.0)
+    with connect_work(dsn, "listener test") as work:
+        silence.keep(work, wanted=True)
+        assert (silence.held, silence.kept_from_us_by(work)) == (True, None)

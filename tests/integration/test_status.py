@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from listener.flags import Flags
+from listener.health import unready_reasons
 from listener.metrics import Metrics
 from listener.status import app, server
-from listener.status.app import unready_reasons
 from listener.status.server import CONNECTIONS, StatusServer
 
 PATHS = ["/status.json", "/health/live", "/health/ready", "/", "/orders/1", "/no/such/page", "/status.json/"]

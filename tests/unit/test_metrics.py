@@ -84,6 +84,8 @@ def test_what_is_not_known_yet_is_zero_null_or_empty(metrics: Metrics) -> None:
             "check_ms_avg": None,
             "steps": 0,
             "errors": 0,
+            "error_lines": 0,
+            "missed": 0,
             "api_calls_throttled": 0,
             "order_latency_ms_max": 0,
         },
@@ -301,6 +303,8 @@ def test_what_colours_the_page_is_of_the_last_quarter_of_an_hour() -> None:
         "check_ms_avg": 1.5,
         "steps": 0,
         "errors": 0,
+        "error_lines": 0,
+        "missed": 0,
         "api_calls_throttled": 0,
         "order_latency_ms_max": 0,
     }

@@ -16,6 +16,7 @@ PURE = {
     "listener.story.dossier",
     "listener.events",
     "listener.flags",
+    "listener.health",
     "listener.locks",
     "listener.minute_book",
     "listener.minutes",
