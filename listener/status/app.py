@@ -12,12 +12,13 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from listener.health import unready_reasons
 from listener.metrics import Metrics
+from listener.status.prometheus import CONTENT_TYPE, Exporter
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -39,6 +40,8 @@ HEADERS = {
 def build_app(metrics: Metrics, liveness: Callable[[], bool], allowed_hosts: Collection[str] = ()) -> Starlette:
     """Return the application. `allowed_hosts` are Host names besides the loopback ones, IPv6 without brackets."""
 
+    exporter = Exporter(metrics)
+
     async def status(_: Request) -> JSONResponse:
         return JSONResponse(metrics.snapshot())
 
@@ -52,8 +55,12 @@ def build_app(metrics: Metrics, liveness: Callable[[], bool], allowed_hosts: Col
             {"ready": False, "reasons": reasons} if reasons else {"ready": True}, 503 if reasons else 200
         )
 
+    async def scraped(_: Request) -> Response:
+        return Response(exporter.text(), media_type=CONTENT_TYPE)
+
+    pages = {"/status.json": status, "/metrics": scraped, "/health/live": live, "/health/ready": ready}
     app = Starlette(
-        routes=[Route("/status.json", status), Route("/health/live", live), Route("/health/ready", ready)],
+        routes=[Route(path, page) for path, page in pages.items()],
         middleware=[Middleware(Gate, hosts=LOOPBACK_HOSTS | {host.lower() for host in allowed_hosts})],
         exception_handlers={Exception: _fault},
     )

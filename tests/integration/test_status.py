@@ -19,7 +19,16 @@ from listener.metrics import Metrics
 from listener.status import app, server
 from listener.status.server import CONNECTIONS, StatusServer
 
-PATHS = ["/status.json", "/health/live", "/health/ready", "/", "/orders/1", "/no/such/page", "/status.json/"]
+PATHS = [
+    "/status.json",
+    "/metrics",
+    "/health/live",
+    "/health/ready",
+    "/",
+    "/orders/1",
+    "/no/such/page",
+    "/status.json/",
+]
 
 
 class Pages:
@@ -85,6 +94,14 @@ def test_the_snapshot_is_of_the_moment_of_the_question(pages: Pages) -> None:
     pages.metrics.wake("notify")
     body = pages.json("/status.json")[1]
     assert (body["role"], body["flags"]["sync_interval"], body["wakes"]["notify"]) == ("leader", 180, 1)
+
+
+def test_a_scrape_gets_the_counters_in_the_format_that_every_prometheus_knows(pages: Pages) -> None:
+    pages.metrics.wake("notify")
+    status, headers, body = pages.ask("/metrics")
+    assert (status, headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert 'listener_wakes_total{source="notify"} 1.0' in body.decode().splitlines()
+    assert pages.ask("/metrics", method="POST")[0] == 405
 
 
 def test_live_follows_the_loop(pages: Pages) -> None:
