@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TypeVar, assert_never
 
 from listener import __version__
+from listener.alert import Alert
 from listener.database import connect_step
 from listener.ears import Ears
 from listener.errors import Fatal, Transient
@@ -68,6 +69,8 @@ class Daemon:
         self._publisher = Publisher(metrics)
         self._status = StatusServer(metrics, self._is_alive)
         self._status_address = settings.status_address
+        alert_url = None if dry_run else settings.alert_url
+        self._alert = Alert(alert_url, metrics, self._is_alive) if alert_url else None
         self._selector = selectors.DefaultSelector()
         self._signals = Signals(self._selector)
         self._ears = Ears(self._selector, metrics)
@@ -88,6 +91,8 @@ class Daemon:
         """Run until SIGTERM or SIGINT; return 0. Raises Fatal for what no waiting mends, and what a thread died of."""
         if self._status_address:
             self._status.start(self._status_address)
+        if self._alert:
+            self._alert.start()
         with self._signals, calling_at_errors(self._metrics.error_line):
             while not self._turn():
                 pass
@@ -208,6 +213,8 @@ class Daemon:
     def _close(self) -> None:
         """Step down first, so that a standby need not wait; then let go of the rest."""
         self._stopping.set()
+        if self._alert:
+            self._alert.stop()
         self._work.close(busy=self._state.upload.job is not None)
         self._ears.close()
         for worker in self._workers.values():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -46,6 +46,7 @@ class Settings:
     shipstation_base_url: str
     order_source: str | None
     status_address: tuple[str, int] | None
+    alert_url: str | None = field(repr=False)
     log_level: str
     log_format: str
 
@@ -55,6 +56,9 @@ class Settings:
         secrets = [self.shipstation_api_key, self.shipstation_api_secret, base64.b64encode(login.encode()).decode()]
         for url in (self.database_url, self.listen_database_url):
             secrets += database_secrets(url)
+        if self.alert_url:
+            parts = urlsplit(self.alert_url)
+            secrets += [self.alert_url, urlunsplit(("", "", parts.path, parts.query, ""))]
         return list(dict.fromkeys(secret for secret in secrets if len(secret) >= SHORTEST_SECRET))
 
 
@@ -70,6 +74,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         shipstation_base_url=read.plain("SHIPSTATION_BASE_URL", "https://ssapi.shipstation.com", _base_url),
         order_source=read.plain("ORDER_SOURCE", "", _directory),
         status_address=read.plain("STATUS_ADDRESS", "127.0.0.1:8750", _address),
+        alert_url=read.secret("ALERT_URL", _alert_url) or None,
         log_level=read.plain("LOG_LEVEL", "INFO", lambda text: _one_of(LEVELS, text)),
         log_format=read.plain("LOG_FORMAT", "text", lambda text: _one_of(FORMATS, text)),
     )
@@ -200,6 +205,21 @@ def _base_url(text: str) -> str:
 
 
 _EXPECTED_BASE = "must be an http or https URL without user, query or fragment, as in https://ssapi.shipstation.com"
+
+
+def _alert_url(text: str) -> str:
+    # The value is not repeated: its path is the secret.
+    try:
+        url = urlsplit(_printable(text))
+        usable = url.scheme in ("http", "https") and url.hostname and (url.port is None or url.port > 0)
+    except ValueError as error:
+        raise Rejected(_EXPECTED_ALERT) from error
+    if not usable or url.username is not None or url.fragment or " " in text:
+        raise Rejected(_EXPECTED_ALERT)
+    return text
+
+
+_EXPECTED_ALERT = "must be an http or https URL without user or fragment, to which JSON can be posted"
 
 
 def _directory(text: str) -> str | None:

@@ -233,3 +233,28 @@ def test_the_sql_files_go_to_the_direct_host_when_there_is_one() -> None:
     assert read_direct_url({"DATABASE_URL": pooled}) == pooled
     with pytest.raises(Fatal, match="DATABASE_URL"):
         read_direct_url({})
+
+
+HOOK = "https://hooks.example.com/services/T0/B0/a-token?key=another"
+
+
+def test_alert_url_is_a_secret_in_every_form_in_which_it_travels() -> None:
+    settings = read(ALERT_URL=HOOK)
+    assert settings.alert_url == HOOK
+    assert "a-token" not in repr(settings)
+    assert {HOOK, "/services/T0/B0/a-token?key=another"} <= set(settings.secrets())
+    assert read().alert_url is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["hooks.example.com/a-token", "ftp://x/a-token", "https:///a-token", "https://x:y/a-token", "https://x/a-token#f"],
+)
+def test_an_alert_url_to_which_nothing_can_be_posted_is_a_fault_that_does_not_repeat_it(text: str) -> None:
+    assert fault(ALERT_URL=text).startswith("ALERT_URL must be an http or https URL")
+    assert "a-token" not in fault(ALERT_URL=text)
+
+
+def test_alert_url_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "url").write_text(f"{HOOK}\n")
+    assert read(ALERT_URL_FILE=str(tmp_path / "url")).alert_url == HOOK
