@@ -121,7 +121,7 @@ def columns_of(minute: Minute) -> dict[str, Any]:
         "process": minute.process,
         "first_at": minute.first_at,
         "last_at": minute.last_at,
-        **{each.name: getattr(minute.figures, each.name) for each in fields(Figures)},
+        **{each.name: _rounded(getattr(minute.figures, each.name)) for each in fields(Figures)},
     }
 
 
@@ -195,6 +195,11 @@ def _combined(mine: Any, theirs: Any, combine: Callable[[Any, Any], Any]) -> Any
     if not isinstance(mine, dict):
         return combine(mine, theirs)
     return mine | {name: combine(mine[name], value) if name in mine else value for name, value in theirs.items()}
+
+
+def _rounded(value: Any) -> Any:
+    """Sums of floats have sixteen digits, three of which mean something."""
+    return {name: round(number, 3) for name, number in value.items()} if isinstance(value, dict) else round(value, 3)
 
 
 def _instant(minute: Minute, seconds: float) -> datetime:

@@ -20,6 +20,7 @@ COMMANDS = {
     "verify": "listener.cli.schema",
     "rollback": "listener.cli.schema",
     "config": "listener.cli.steer",
+    "validate": "listener.cli.validate",
     "pause": "listener.cli.steer",
     "resume": "listener.cli.steer",
     "explain": "listener.cli.orders",
@@ -54,6 +55,7 @@ def group() -> None:
       listener install                     put tables and triggers into $DATABASE_URL
       listener run                         the worker
       listener explain 1001                what became of an order, and what happens next
+      listener validate --stage 1          does it run as the rollout asks, over the last two days?
       listener config history              what was changed, when, and whether it was taken
     """
 

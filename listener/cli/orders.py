@@ -55,7 +55,7 @@ def explain(order_number: str, as_json: bool) -> None:
     Example: listener explain 1001
              listener explain 1001 --json
     """
-    with _connected("listener explain", reads=True) as connection, connection.transaction():
+    with connected("listener explain", reads=True) as connection, connection.transaction():
         limit_transaction(connection)
         order = read_order(connection, order_number)
     if not order.is_known:
@@ -78,7 +78,7 @@ def failed(limit: int, as_json: bool) -> None:
     Example: listener failed --limit 10
              listener failed --json
     """
-    with _connected("listener failed", reads=True) as connection, connection.transaction():
+    with connected("listener failed", reads=True) as connection, connection.transaction():
         limit_transaction(connection)
         orders = gave_up(connection, limit)
     if as_json:
@@ -104,7 +104,7 @@ def requeue(context: click.Context, order_numbers: Sequence[str], again: bool, b
     """
     who = by or user_name()
     outcomes: list[Outcome] = []
-    with _connected("listener requeue", reads=False) as connection:
+    with connected("listener requeue", reads=False) as connection:
         try:
             for number in {order_key(number): number for number in order_numbers}.values():
                 outcomes.append(_requeue(connection, number, who, again))
@@ -158,7 +158,7 @@ def _show(outcome: Outcome, as_json: bool) -> None:
 
 
 @contextmanager
-def _connected(name: str, *, reads: bool) -> Iterator[Connection]:
+def connected(name: str, *, reads: bool) -> Iterator[Connection]:
     """Yield a connection to DATABASE_URL. Raises Fatal with one line for whatever goes wrong.
 
     reads: each transaction sees one moment, and writes nothing

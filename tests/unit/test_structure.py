@@ -24,6 +24,7 @@ PURE = {
     "listener.orders",
     "listener.story.prospects",
     "listener.story.requeue",
+    "listener.rollout",
     "listener.schedule",
     "listener.shipstation.listing",
     "listener.shipstation.pacific",
