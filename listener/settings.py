@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -65,8 +65,28 @@ class Settings:
 def read_settings(env: Mapping[str, str]) -> Settings:
     """Return the settings of `run`. Raises Fatal with every fault, in at most three lines."""
     read = _Environment(env)
+    settings = _read_all(read)
+    read.raise_faults()
+    return settings
+
+
+class Look(NamedTuple):
+    """The settings as far as they can be read ('' for what cannot), what is not set, and every other fault."""
+
+    settings: Settings
+    missing: list[str]
+    faults: list[str]
+
+
+def look_at_settings(env: Mapping[str, str]) -> Look:
+    """Return the settings of `run`, and what is wrong with them. Raises nothing."""
+    read = _Environment(env)
+    return Look(_read_all(read), read.missing, read.faults)
+
+
+def _read_all(read: "_Environment") -> Settings:
     database_url = read.secret("DATABASE_URL", _database_url, required=True)
-    settings = Settings(
+    return Settings(
         database_url=database_url,
         listen_database_url=read.secret("LISTEN_DATABASE_URL", _database_url) or database_url,
         shipstation_api_key=read.secret("SHIPSTATION_API_KEY", _printable, required=True),
@@ -78,8 +98,6 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         log_level=read.plain("LOG_LEVEL", "INFO", lambda text: _one_of(LEVELS, text)),
         log_format=read.plain("LOG_FORMAT", "text", lambda text: _one_of(FORMATS, text)),
     )
-    read.raise_faults()
-    return settings
 
 
 def read_database_url(env: Mapping[str, str]) -> str:
@@ -110,15 +128,15 @@ class _Environment:
 
     def __init__(self, env: Mapping[str, str]) -> None:
         self._env = env
-        self._missing: list[str] = []
-        self._faults: list[str] = []
+        self.missing: list[str] = []
+        self.faults: list[str] = []
 
     def plain(self, name: str, default: str, parse: Callable[[str], T]) -> T:
         text = self._env.get(name, "").strip()
         try:
             return parse(text or default)
         except Rejected as fault:
-            self._faults.append(f"{name} {fault}")
+            self.faults.append(f"{name} {fault}")
             return parse(default)
 
     def secret(self, name: str, check: Callable[[str], str], *, required: bool = False) -> str:
@@ -130,16 +148,16 @@ class _Environment:
             if text:
                 return check(text)
         except Rejected as fault:
-            self._faults.append(f"{name}_FILE {fault}" if file else f"{name} {fault}")
+            self.faults.append(f"{name}_FILE {fault}" if file else f"{name} {fault}")
             return ""
         if required:
-            self._missing.append(name)
+            self.missing.append(name)
         return ""
 
     def raise_faults(self) -> None:
-        faults = self._faults.copy()
-        if self._missing:
-            faults.insert(0, f"not set: {', '.join(self._missing)}; set each, or NAME_FILE to a file that holds it")
+        faults = self.faults.copy()
+        if self.missing:
+            faults.insert(0, f"not set: {', '.join(self.missing)}; set each, or NAME_FILE to a file that holds it")
         if faults:
             first, last = faults[: LINES - 1], faults[LINES - 1 :]
             raise Fatal("\n".join(first + (["; ".join(last)] if last else [])))

@@ -2,8 +2,6 @@
 
 import json
 import os
-import re
-import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,6 +13,7 @@ import psycopg
 from listener.cli.steer import by_option, json_option, user_name
 from listener.database import Connection, connect_step, sentence
 from listener.errors import Fatal, Transient
+from listener.lines import wrapped
 from listener.log import escape
 from listener.orders import order_key
 from listener.settings import read_database_url
@@ -28,13 +27,8 @@ from listener.story.requeue import Plan, Step
 from listener.story.timeline import Story, tell
 from listener.story.wording import instant, requeue_command
 
-WIDTH = 80
 NUMBER_WIDTH = 32
 """A longer number is cut in the table; the command below it has it whole."""
-
-COMMAND = re.compile("`[^`]*`")
-LETTER, LAST_LETTER = "\ue000", "\ue001"
-"""Stand for a command's letters while lines are broken: a command in two lines could not be copied."""
 
 
 class UnknownOrder(Fatal):
@@ -154,7 +148,7 @@ def _show(outcome: Outcome, as_json: bool) -> None:
     if not outcome.done:
         click.echo(f"listener: {escape(outcome.message)}", err=True)
     elif not as_json:
-        click.echo(_wrapped(outcome.message, "    "))
+        click.echo(wrapped(outcome.message, "    "))
 
 
 @contextmanager
@@ -181,15 +175,15 @@ def connected(name: str, *, reads: bool) -> Iterator[Connection]:
 
 
 def _lines(story: Story) -> Iterator[str]:
-    yield _wrapped(story.sentence)
+    yield wrapped(story.sentence)
     for remark in story.remarks:
-        yield _wrapped(remark)
+        yield wrapped(remark)
     if story.timeline:
         yield ""
     for event in story.timeline:
-        yield _wrapped(f"{instant(event.at)}  {event.what}", " " * 22)
+        yield wrapped(f"{instant(event.at)}  {event.what}", " " * 22)
     yield ""
-    yield _wrapped(f"Next: {story.next}.", "      ")
+    yield wrapped(f"Next: {story.next}.", "      ")
 
 
 def _table(orders: Sequence[GaveUp]) -> Iterator[str]:
@@ -201,7 +195,7 @@ def _table(orders: Sequence[GaveUp]) -> Iterator[str]:
         since = instant(order.since) if order.since else "-"
         yield f"{_cut(order.order_number):{width}}  {since:20}  {order.attempts:>5}  {order.state}"
         for text in (_reason(order), _todo(order)):
-            yield _wrapped(f"    {text}", "    ")
+            yield wrapped(f"    {text}", "    ")
     if orders[0].total > len(orders):
         yield f"the newest {len(orders)} of {orders[0].total}; --limit shows more"
 
@@ -218,15 +212,6 @@ def _reason(order: GaveUp) -> str:
 def _todo(order: GaveUp) -> str:
     number = order.order_number.strip(" ")
     return f"{requeue_command(number)} sends it" if order.state == "held back" else remedy(number, order.reason)
-
-
-def _wrapped(text: str, indent: str = "") -> str:
-    """Break a text into lines of at most 80 characters, but never inside a command in backquotes."""
-    text = escape(text).replace(LETTER, "\ufffd").replace(LAST_LETTER, "\ufffd")
-    commands = iter(COMMAND.findall(text))
-    text = COMMAND.sub(lambda command: LETTER * (min(len(command[0]), WIDTH - len(indent)) - 1) + LAST_LETTER, text)
-    filled = textwrap.fill(text, WIDTH, subsequent_indent=indent, break_on_hyphens=False)
-    return re.sub(f"{LETTER}*{LAST_LETTER}", lambda _: next(commands), filled)
 
 
 def _as_dict(order: Dossier, story: Story) -> dict[str, object]:
