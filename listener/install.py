@@ -164,11 +164,11 @@ def _advice(error: psycopg.Error) -> str:
     if error.sqlstate in ADVICE:
         return f"{said}; {ADVICE[error.sqlstate]}"
     if error.sqlstate is None:
-        return f"{said}; {_way_in(said)}"
+        return f"{said}; {way_in(said)}"
     return said
 
 
-def _way_in(said: str) -> str:
+def way_in(said: str) -> str:
     """Return what to do about a connection that was refused or got lost."""
     if "authentication" in said or "no password supplied" in said or "role " in said:
         return "correct the user and the password in DATABASE_URL"

@@ -166,7 +166,7 @@ def _listen_once(url: str, name: str, stopping: threading.Event, at_start: bool)
         fault = unmendable(error) if at_start else None
         raise fault or error from error
     try:
-        deaf = not _hears(connection, url, name)
+        deaf = not hears(connection, url, name)
         if not deaf:  # a pooler would keep our settings, and our channels, for whoever comes next
             make_ours(connection)
             for channel in Channel:
@@ -201,7 +201,7 @@ def require_schema(connection: Connection) -> None:
         raise Fatal(f"the database has no table {', '.join(missing)}: run `listener install`")
 
 
-def _hears(connection: Connection, url: str, name: str) -> bool:
+def hears(connection: Connection, url: str, name: str) -> bool:
     """A notification sent from a second connection arrives on this one. The channel is random: no other probe's."""
     channel = f"listener_probe_{secrets.token_hex(8)}"
     connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))

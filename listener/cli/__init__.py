@@ -18,6 +18,7 @@ COMMANDS = {
     "install": "listener.cli.schema",
     "uninstall": "listener.cli.schema",
     "verify": "listener.cli.schema",
+    "doctor": "listener.cli.doctor",
     "rollback": "listener.cli.schema",
     "config": "listener.cli.steer",
     "validate": "listener.cli.validate",
@@ -56,6 +57,7 @@ def group() -> None:
       listener run                         the worker
       listener explain 1001                what became of an order, and what happens next
       listener validate --stage 1          does it run as the rollout asks, over the last two days?
+      listener doctor                      what is wrong anywhere in the chain, and what mends it
       listener config history              what was changed, when, and whether it was taken
     """
 

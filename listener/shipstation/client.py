@@ -56,6 +56,11 @@ class Answer:
             raise NoAnswer(f"ShipStation answered {self.status} with something that is not JSON") from error
 
 
+def is_throttled(answer: Answer) -> bool:
+    """ShipStation says that there were too many requests, in the status or, as it also does, in the body alone."""
+    return answer.status == 429 or b"too many requests" in answer.body[:100].lower()
+
+
 class ShipStation:
     """One account. Thread-safe, as urllib3's pool is."""
 
@@ -79,11 +84,18 @@ class ShipStation:
         Source: ShipStation API V1, "List Orders".
         """
         answer = self._request("GET", f"/orders?{urlencode(query)}", None)
-        if answer.status == 429 or b"too many requests" in answer.body[:100].lower():
+        if is_throttled(answer):
             raise TooManyRequests(answer)
         if answer.status != 200:
             raise NoAnswer(f"ShipStation answered {answer.status} to the question what it has")
         return answer
+
+    def try_key(self) -> Answer:
+        """GET /orders, one of them: the smallest question that needs the key. Any status is an answer.
+
+        Raises NotSent, NoAnswer.
+        """
+        return self._request("GET", "/orders?pageSize=1", None)
 
     def close(self) -> None:
         """Close the kept connections."""

@@ -110,7 +110,7 @@ def read_order(connection: Connection, asked: str) -> Dossier:
         now=now,
         surroundings=read_surroundings(connection),
         rows=inbox_rows,
-        lockers=_lockers(connection, [row.id for row in inbox_rows]),
+        lockers=lockers(connection, [row.id for row in inbox_rows]),
         ledger=next(iter(read(Ledger, LEDGER_SQL)), None),
         renamed_to=renamed[0] if renamed else None,
         history=read(HistoryLine, HISTORY_SQL),
@@ -152,7 +152,7 @@ order by s.row_id, t.pid
 """
 
 
-def _lockers(connection: Connection, row_ids: list[int]) -> tuple[Locker, ...]:
+def lockers(connection: Connection, row_ids: list[int]) -> tuple[Locker, ...]:
     """Return who else holds these rows locked at this moment."""
     return tuple(connection.cursor(row_factory=class_row(Locker)).execute(LOCKERS_SQL, [row_ids]).fetchall())
 

@@ -107,7 +107,7 @@ def test_a_taken_status_address_is_a_warning_and_orders_go_on(
     assert asleep.stop() == 0
     first = listener_process(dsn)
     wait_until_asleep(first)
-    second = listener_process(dsn, STATUS_ADDRESS=first._status_address)
+    second = listener_process(dsn, STATUS_ADDRESS=first.status_address)
     second.wait_for("WARNING .*STATUS_ADDRESS")
     insert_order(shop, "TAKEN-1")
     assert account.wait_for_orders(1, 5)

@@ -13,6 +13,18 @@ SOURCES = sorted((ROOT / "listener").rglob("*.py"))
 PURE = {
     "listener.errors",
     "listener.ages",
+    "listener.doctor.findings",
+    "listener.doctor.outside",
+    "listener.doctor.quoting",
+    "listener.doctor.schema",
+    "listener.doctor.seen.schema",
+    "listener.doctor.seen.server",
+    "listener.doctor.seen.work",
+    "listener.doctor.server",
+    "listener.doctor.sessions",
+    "listener.doctor.steering",
+    "listener.doctor.tables",
+    "listener.doctor.work",
     "listener.story.dossier",
     "listener.events",
     "listener.flags",
@@ -113,6 +125,12 @@ def test_what_runs_in_production_knows_neither_simulators_nor_the_embedded_serve
 @each(outside("listener.cli"))
 def test_nobody_knows_the_commands(path: Path) -> None:
     assert not among(known_to(path), "listener.cli")
+
+
+@each(outside("listener.cli", "listener.doctor"))
+def test_nobody_but_its_command_knows_the_doctor(path: Path) -> None:
+    known = among(known_to(path), "listener.doctor") - {"listener.doctor"}
+    assert not known - among(known, "listener.doctor.seen")  # the values that the store fills
 
 
 @each(inside("listener.store"))
