@@ -115,6 +115,16 @@ def test_with_a_direct_address_for_listen_the_pooler_is_no_fault(dsn: str, poole
     ]
 
 
+def test_it_leaves_no_setting_on_a_poolers_connection(dsn: str) -> None:
+    with TransactionPooler(dsn, size=1) as pooler:
+        examined(pooler.url(dsn), "schema")
+        with psycopg.connect(pooler.url(dsn), autocommit=True, prepare_threshold=None) as next_client:
+            query = (
+                "select array[coalesce(current_setting('listener.verify', true), ''), current_setting('lock_timeout')]"
+            )
+            assert value_of(next_client, query) == ["", "0"]
+
+
 def test_two_addresses_of_two_databases_are_an_error(cluster: Cluster, dsn: str) -> None:
     findings = bad(examined(cluster.url(), VERSION, LISTEN_DATABASE_URL=dsn))
     assert [found.check for found in findings] == [WAY_IN]

@@ -1,5 +1,7 @@
 """doctor's judgement where nothing real can be broken for it, and the forms of its report."""
 
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -114,6 +116,17 @@ def test_what_an_idle_day_costs(interval: int, policy: str, statements: int) -> 
     assert statements_a_day(Flags(fast_polling_interval=interval), policy) == statements
 
 
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine whose clock is not UTC."""
+    monkeypatch.setenv("TZ", "America/Los_Angeles")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("elsewhere")
 def test_a_watermark_without_a_zone_is_utc_and_one_to_come_is_no_time_ago() -> None:
     (found,) = judge_watermark(Watermark("2026-03-01T14:00:30", 120, True, NOW))
     assert found.sentence.endswith("2026-03-01T14:00:30Z, 2 min ago")
