@@ -17,6 +17,7 @@ what was tried              `store.ledger`; what is pending, `store.inbox`; who 
 calls to ShipStation        `budget`, `shipstation.client`, `shipstation.payload`, `workflows.outcomes`
 files of orders             `sources.folder`, `sources.xcart`, `workflows.import_xml`
 settings                    `settings` (environment), `flags` and `config` (tables)
+what is wrong               `doctor`, whose table of checks is `doctor.checks`
 ==========================  ===========================================================================
 
 When something fails: an edge turns it into `errors.Transient`, `Rejected` or `Fatal`, named by what the loop does next.

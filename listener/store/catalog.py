@@ -5,7 +5,7 @@ from typing import Any
 
 from psycopg.rows import class_row
 
-from listener.database import Connection
+from listener.database import SESSION_SETTINGS, Connection
 from listener.doctor.seen.schema import (
     CheckPlan,
     HotIndex,
@@ -229,12 +229,19 @@ where name like 'enable\\_%%' and setting = 'off' and boot_val = 'on' order by n
 """
 
 
+AS_THE_LISTENER_SQL = """
+select set_config(name, value, true) from unnest(%s::text[], %s::text[]) as s (name, value)
+where name like 'enable\\_%%'
+"""
+
+
 def explain_check(connection: Connection) -> CheckPlan:
-    """Return how the server would answer the check: EXPLAIN, so it is not run."""
-    row = connection.execute(f"explain (format json) {CHECK_SQL}".encode()).fetchone()
-    plan = row[0][0]["Plan"] if row else {}
+    """Return how the server would answer the check of a work session. It is explained, not run; in a transaction."""
     size, database, role = connection.execute(INBOX_SIZE_SQL).fetchone() or (0, "", "")
     switches = tuple(PlannerSetting(*switch) for switch in connection.execute(SWITCHES_SQL))
+    connection.execute(AS_THE_LISTENER_SQL, [list(SESSION_SETTINGS), list(SESSION_SETTINGS.values())])
+    row = connection.execute(f"explain (format json) {CHECK_SQL}".encode()).fetchone()
+    plan = row[0][0]["Plan"] if row else {}
     return CheckPlan(int(size), tuple(_scans(plan)), switches, str(database), str(role))
 
 

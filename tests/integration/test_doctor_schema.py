@@ -192,9 +192,7 @@ def test_a_check_that_reads_the_table_is_found_by_its_plan(dsn: str) -> None:
     assert not bad(examined(dsn))
     with psycopg.connect(dsn, autocommit=True) as connection:
         name = sql.Identifier(str(conninfo_to_dict(dsn)["dbname"]))
-        for switch in ("enable_indexonlyscan", "enable_bitmapscan", "enable_indexscan"):
-            change = sql.SQL("alter database {} set {} = off")
-            connection.execute(change.format(name, sql.Identifier(switch)))
+        connection.execute(sql.SQL("alter database {} set enable_indexonlyscan = off").format(name))
     found = the_one(dsn, "plan", "warning")
-    assert "reads orders_inbox itself (Seq Scan)" in found.sentence
+    assert "reads orders_inbox itself (Index Scan)" in found.sentence
     assert mends(dsn)
