@@ -85,7 +85,7 @@ def _reach(setting: str, url: str) -> tuple[Connection | None, Address]:
     try:
         connection = connect_step(url, NAME)
     except Transient as error:
-        return None, Address(setting, None, f"{error}; {way_in(str(error))}")
+        return None, Address(setting, None, f"{error}; {way_in(str(error)).replace('DATABASE_URL', setting)}")
     try:
         return connection, Address(setting, read_server(connection))
     except psycopg.Error as error:

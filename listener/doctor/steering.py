@@ -9,7 +9,7 @@ from listener.doctor.seen.work import FlagRow, FlagRows, Switch
 from listener.errors import Rejected
 from listener.flags import READERS, Flags, Refusal, as_texts, parse_flags
 from listener.state import OLD_BEHAVIOUR_SECONDS
-from listener.story.wording import instant
+from listener.story.wording import command, instant
 
 KEEPALIVE_SECONDS = 15
 DAY_SECONDS = 86_400
@@ -70,7 +70,7 @@ def judge_switches(switches: Sequence[Switch]) -> Iterator[Finding]:
             by = f" by {shown(switch.updated_by)}" if switch.updated_by else ""
             since = f" since {instant(switch.last_updated)}" if switch.last_updated else ""
             sentence = f"workflow {shown(switch.workflow_name)} is switched off{by}{since}"
-            yield info(sentence, f"`listener resume {switch.workflow_name}` switches it on")
+            yield info(sentence, f"{command('resume', switch.workflow_name)} switches it on")
     if all(switch.enabled for switch in switches):
         yield ok("every workflow is switched on")
 

@@ -9,7 +9,7 @@ from listener.doctor.seen.server import Session
 from listener.doctor.seen.work import Calls, Mirror, Oldest, Outcomes, Unsettled, Waiting, Watermark
 from listener.doctor.sessions import ending, is_forgotten, who
 from listener.events import SYNC
-from listener.story.wording import instant, span
+from listener.story.wording import command, instant, span
 
 COUNTED_UP_TO = 10_000
 
@@ -61,7 +61,7 @@ def _late(seen: Waiting, oldest: Oldest, due: str) -> Iterator[Finding]:
     elif not seen.has_budget:
         yield info(f"{due}: they wait for the API budget")
     else:
-        todo = f"`listener explain {oldest.order_number}` says what it waits for"
+        todo = f"{command('explain', oldest.order_number)} says what it waits for"
         yield warning(f"{due}: more than two heartbeats", todo=todo)
 
 
@@ -80,7 +80,7 @@ def judge_unsettled(orders: Sequence[Unsettled]) -> Iterator[Finding]:
         return
     some = "; ".join(_unsettled(order) for order in orders)
     sentence = f"{counted(orders[0].total, 'order has', 'orders have')} no outcome for long: {some}"
-    yield warning(sentence, todo=f"`listener explain {orders[0].order_number}`; a running listener looks them up")
+    yield warning(sentence, todo=f"{command('explain', orders[0].order_number)}; a running listener looks them up")
 
 
 def _unsettled(order: Unsettled) -> str:

@@ -23,7 +23,7 @@ from listener.store.inbox import CHECK_SQL, PENDING
 from listener.store.progress import TRIGGERS
 
 DISABLED_SQL = """
-select n.nspname || '.' || c.relname, t.tgname::text
+select 'public.' || pg_catalog.quote_ident(c.relname), t.tgname::text
 from pg_catalog.pg_trigger t
 join pg_catalog.pg_class c on c.oid = t.tgrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where t.tgname = any (%s) and t.tgenabled <> 'O' and n.nspname = 'public' order by t.tgname
@@ -133,18 +133,18 @@ LACKING_SQL = """
 with roles as (select oid, rolname from pg_catalog.pg_roles where rolname = any (%(roles)s)),
 schemas as (select oid, nspname from pg_catalog.pg_namespace where nspname in ('public', 'listener')),
 wanted as (
-    select c.oid, n.nspname || '.' || c.relname as name, trim(privilege) as privilege
+    select c.oid, n.nspname || '.' || pg_catalog.quote_ident(c.relname) as name, trim(privilege) as privilege
     from unnest(%(tables)s::text[], %(privileges)s::text[]) as needed (relname, list)
     cross join unnest(string_to_array(list, ',')) as privilege
     join pg_catalog.pg_class c on c.relname = needed.relname join schemas n on n.oid = c.relnamespace
     where n.nspname = 'public'
     union all
-    select c.oid, n.nspname || '.' || c.relname, privilege
+    select c.oid, n.nspname || '.' || pg_catalog.quote_ident(c.relname), privilege
     from pg_catalog.pg_class c join schemas n on n.oid = c.relnamespace
     cross join unnest(array['select', 'insert', 'update', 'delete']) as privilege
     where n.nspname = 'listener' and c.relkind = 'r'),
 serial as (
-    select s.oid, n.nspname || '.' || s.relname as name
+    select s.oid, pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(s.relname) as name
     from wanted w join pg_catalog.pg_depend d on d.refobjid = w.oid and d.deptype = 'a'
         and d.refclassid = 'pg_catalog.pg_class'::regclass and d.classid = 'pg_catalog.pg_class'::regclass
     join pg_catalog.pg_class s on s.oid = d.objid and s.relkind = 'S'

@@ -33,12 +33,11 @@ def times(count: int) -> str:
 
 
 def requeue_command(number: str, *, again: bool = False) -> str:
-    """Return what to type for another try, as a shell takes it."""
-    words = [
-        "listener",
-        "requeue",
-        *(["--again"] if again else []),
-        *(["--"] if number.startswith("-") else []),
-        number,
-    ]
+    """Return what to type for another try."""
+    return command("requeue", number, *(["--again"] if again else []))
+
+
+def command(verb: str, name: str, *options: str) -> str:
+    """Return what to type to do something with an order or a workflow, as a shell takes it whatever its name is."""
+    words = ["listener", verb, *options, *(["--"] if name.startswith("-") else []), name]
     return f"`{shlex.join(words)}`"

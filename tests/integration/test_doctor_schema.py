@@ -51,6 +51,20 @@ def test_a_disabled_trigger_is_enabled_and_no_file_is_run(dsn: str) -> None:
     assert mends(dsn)
 
 
+def test_a_name_that_would_be_sql_is_quoted(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        odd = sql.Identifier("x; drop table orders_inbox --")
+        connection.execute(sql.SQL("create table listener.{} (id serial)").format(odd))
+        connection.execute(sql.SQL("create index {0} on orders_inbox (notes)").format(odd))
+        connection.execute(
+            "update pg_index set indisvalid = false where indexrelid = to_regclass(quote_ident(%s))",
+            ["x; drop table orders_inbox --"],
+        )
+    with role(dsn, "o'\"; drop table orders_inbox --", "select") as url:
+        mend(dsn, examined(url, "privileges", "indexes"))
+        assert not bad(examined(url, "privileges", "indexes"))
+
+
 def test_a_trigger_for_replicas_only_counts_as_disabled(dsn: str) -> None:
     run(dsn, "alter table configuration_params enable replica trigger listener_flags_changed")
     assert not the_one(dsn, "schema", "error").files

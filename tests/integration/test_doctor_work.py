@@ -65,6 +65,11 @@ def test_a_flag_that_there_is_not_is_told(dsn: str, shop: Connection) -> None:
     assert "fast_poling; is one misspelt?" in told(dsn, "flags")[0].sentence
 
 
+def test_a_command_is_safe_to_copy_whatever_the_name(dsn: str, shop: Connection) -> None:
+    shop.execute("insert into workflow_controls (workflow_name, enabled) values ('x; rm -r y', false)")
+    assert "`listener resume 'x; rm -r y'`" in told(dsn, "workflows")[0].todo
+
+
 def test_who_switched_a_workflow_off_is_told(dsn: str, shop: Connection) -> None:
     switch(shop, "xml-import", on=False)
     shop.execute("update workflow_controls set updated_by = 'alex' where workflow_name = 'xml-import'")
