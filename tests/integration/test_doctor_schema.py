@@ -7,6 +7,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
+from listener.doctor import tables
 from listener.verify import verify
 from tests.integration.test_verify import BREAKAGES
 from tests.support.bell import role
@@ -184,13 +185,14 @@ def test_autovacuum_that_is_off_for_a_table_is_put_on(dsn: str) -> None:
     assert mends(dsn)
 
 
-def test_an_index_that_holds_little_else_than_the_dead_is_built_anew(dsn: str) -> None:
+def test_an_index_that_holds_little_else_than_the_dead_is_built_anew(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tables, "BLOATED_BYTES", 2**20)
     run(
         dsn,
         """set session_replication_role = replica; set synchronous_commit = off;
            alter table orders_inbox set (autovacuum_enabled = false);
            insert into orders_inbox (order_number, order_date, status)
-           select n::text, current_date, 'awaiting_shipment' from generate_series(1, 150000) n;
+           select n::text, current_date, 'awaiting_shipment' from generate_series(1, 40000) n;
            update orders_inbox set status = 'shipped';
            alter table orders_inbox reset (autovacuum_enabled)""",
     )

@@ -17,7 +17,7 @@ from listener.locks import LEADER_KEY, LOCK_CLASS, SILENCE_KEY
 from listener.store import sessions as sessions_store
 from tests.support.bell import role
 from tests.support.doctor import bad, complaints, examined, is_well, mend, mends, the_one
-from tests.support.postgres import fast_folder
+from tests.support.postgres import Cluster, fast_folder
 from tests.support.shop import Connection, value_of
 from tests.support.wait import eventually
 
@@ -154,20 +154,25 @@ def test_a_table_that_is_locked_altogether_hangs_no_check(dsn: str, monkeypatch:
 
 
 @pytest.fixture(scope="module")
-def small_server() -> Iterator[str]:
-    """An installed database on a server with a short NOTIFY queue that allows prepared transactions."""
-    settings = {"max_notify_queue_pages": "64", "max_prepared_transactions": "2", "max_connections": "13"}
+def small_server(cluster: Cluster) -> Iterator[str]:
+    """An installed database on a server with few connections, that allows prepared transactions."""
+    settings = {"max_prepared_transactions": "2", "max_connections": "13"}
+    with psycopg.connect(cluster.url()) as connection:
+        if connection.info.server_version >= 170000:
+            settings["max_notify_queue_pages"] = "64"
     with EmbeddedPostgres(fast_folder(), settings) as server:
-        if server_version(server) < 170000:
-            pytest.skip("the NOTIFY queue has a fixed size before PostgreSQL 17")
         url = server_url(server.port)
         install.install(url, base_tables=True)
         yield url
 
 
-def server_version(server: EmbeddedPostgres) -> int:
-    with psycopg.connect(server_url(server.port)) as connection:
-        return connection.info.server_version
+@pytest.fixture
+def short_queue(small_server: str) -> str:
+    """That database, if its NOTIFY queue is short."""
+    with psycopg.connect(small_server) as connection:
+        if connection.info.server_version < 170000:
+            pytest.skip("the NOTIFY queue has a fixed size before PostgreSQL 17")
+    return small_server
 
 
 def fill_queue(url: str, usage: float) -> None:
@@ -177,42 +182,42 @@ def fill_queue(url: str, usage: float) -> None:
             speaker.execute("select pg_notify('news', repeat('x', 4074))")
 
 
-def test_who_fills_the_queue_is_named_by_the_server_itself_and_ended(small_server: str) -> None:
-    with stranger(small_server, "a loader") as loader, stranger(small_server, "a forgetful ear") as ear:
+def test_who_fills_the_queue_is_named_by_the_server_itself_and_ended(short_queue: str) -> None:
+    with stranger(short_queue, "a loader") as loader, stranger(short_queue, "a forgetful ear") as ear:
         loader.execute("begin; select 1 as listen")  # older, and it looks like a listener
         ear.execute("listen news")
         ear.execute("begin; select 1")
-        fill_queue(small_server, 0.5)
-        found = the_one(small_server, "queue", "error")
+        fill_queue(short_queue, 0.5)
+        found = the_one(short_queue, "queue", "error")
         assert f"pid {ear.info.backend_pid} (role postgres, a forgetful ear, 127.0.0.1) keeps it" in found.sentence
-        mend(small_server, [found])
-        assert is_well(small_server)
+        mend(short_queue, [found])
+        assert is_well(short_queue)
         assert value_of(loader, "select 1") == 1
 
 
-def test_a_full_queue_is_an_error_and_no_traceback(small_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_queue_is_an_error_and_no_traceback(short_queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sessions_store, "RINGS", 1)  # the warning was another's: no use to wait for the next
-    with stranger(small_server) as ear:
+    with stranger(short_queue) as ear:
         ear.execute("listen news")
         ear.execute("begin; select 1")
-        fill_queue(small_server, 1.0)
-        queue, probe = bad(examined(small_server, "queue", "LISTEN"))
+        fill_queue(short_queue, 1.0)
+        queue, probe = bad(examined(short_queue, "queue", "LISTEN"))
         assert (queue.severity, probe.severity) == (Severity.ERROR, Severity.ERROR)
         assert "the NOTIFY queue is 100% full" in queue.sentence
         assert "too many notifications" in probe.sentence
 
 
-def test_who_may_fill_a_queue_that_is_not_half_full_yet_is_guessed(small_server: str) -> None:
-    with stranger(small_server, "a loader") as loader, stranger(small_server, "a forgetful ear") as ear:
+def test_who_may_fill_a_queue_that_is_not_half_full_yet_is_guessed(short_queue: str) -> None:
+    with stranger(short_queue, "a loader") as loader, stranger(short_queue, "a forgetful ear") as ear:
         loader.execute("begin; select pg_current_xact_id()")
         ear.execute("begin; listen news")
         ear.execute("commit; begin; listen news")
-        fill_queue(small_server, 0.2)
-        found = the_one(small_server, "queue", "warning")
+        fill_queue(short_queue, 0.2)
+        found = the_one(short_queue, "queue", "warning")
         assert f"pid {ear.info.backend_pid} (role postgres, a forgetful ear, 127.0.0.1) may keep it" in found.sentence
         assert f"pid {loader.info.backend_pid}" in found.sentence
-        mend(small_server, [found])
-        assert is_well(small_server)
+        mend(short_queue, [found])
+        assert is_well(short_queue)
         assert value_of(loader, "select 1") == 1
 
 
