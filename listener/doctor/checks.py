@@ -5,7 +5,6 @@ sessions that hold something are ended before tables are altered, and vacuuming 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from listener import __version__
@@ -58,7 +57,7 @@ def read_schema(connection: Connection) -> Schema:
 
 def wanted_indexes() -> list[Index]:
     """Return the indexes of schema listener, as the files of sql/ make them."""
-    texts = {file: Path(sql_dir() / file).read_text(encoding="utf-8") for file in INSTALL}
+    texts = {file: (sql_dir() / file).read_text(encoding="utf-8") for file in INSTALL}
     return [index for file, text in texts.items() for index in schema.indexes_of(file, text)]
 
 

@@ -11,6 +11,8 @@ from listener.doctor.server import reset_of
 
 FILE = re.compile(r"\bsql/(\w+(?:\.up)?\.sql)")
 INDEX = re.compile(r"index (\w+) is there")
+OURS = re.compile(r"listener\.|public\.(listener_drop_|idx_(orders_inbox_\w+|shipped_orders_key)_cc(new|old)\d*$)")
+"""Indexes that nobody but us has begun: in our schema, or left by an install or by a REINDEX CONCURRENTLY."""
 
 POLLING_COLUMNS = {
     "id": "integer primary key default 1",
@@ -120,15 +122,18 @@ def judge_indexes(seen: Indexes) -> Iterator[Finding]:
         names = ", ".join(index.name for index in seen.missing)
         yield error(f"indexes of schema listener are missing: {names}", files=tuple({i.file: 0 for i in seen.missing}))
     for name in seen.invalid:
-        sentence = f"index {name} is not valid: writers keep it up, and nobody can use it"
-        limits = ("set lock_timeout = 0;", "set statement_timeout = 0;")
-        yield warning(sentence, *limits, f"drop index concurrently if exists {name};", files=_file_of(name))
+        yield _left_half_built(name)
     if not (seen.missing or seen.invalid):
         yield ok("the indexes are there, and valid")
 
 
-def _file_of(index: str) -> tuple[str, ...]:
-    return ("002_ledger.up.sql",) if index.startswith("listener.") else ()
+def _left_half_built(name: str) -> Finding:
+    sentence = f"index {name} is not valid: writers keep it up, and nobody can use it"
+    drop = f"drop index concurrently if exists {name};"
+    if not OURS.match(name):
+        return warning(sentence, todo=f"build it anew, or drop it: `{drop}`")
+    files = ("002_ledger.up.sql",) if name.startswith("listener.") else ()
+    return warning(sentence, "set lock_timeout = 0;", "set statement_timeout = 0;", drop, files=files)
 
 
 def judge_privileges(seen: Privileges) -> Iterator[Finding]:

@@ -52,15 +52,19 @@ def test_a_disabled_trigger_is_enabled_and_no_file_is_run(dsn: str) -> None:
     assert mends(dsn)
 
 
+INVALID: LiteralString = "update pg_index set indisvalid = false where indexrelid = {name}::regclass"
+
+
 def test_a_name_that_would_be_sql_is_quoted(dsn: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
-        odd = sql.Identifier("x; drop table orders_inbox --")
-        connection.execute(sql.SQL("create table listener.{} (id serial)").format(odd))
-        connection.execute(sql.SQL("create index {0} on orders_inbox (notes)").format(odd))
-        connection.execute(
-            "update pg_index set indisvalid = false where indexrelid = to_regclass(quote_ident(%s))",
-            ["x; drop table orders_inbox --"],
-        )
+        for statement in ("create table {table} (id serial)", "create index {index} on {table} (id)", INVALID):
+            connection.execute(
+                sql.SQL(statement).format(
+                    table=sql.Identifier("listener", "x; drop table orders_inbox --"),
+                    index=sql.Identifier("y; drop table orders_inbox --"),
+                    name=sql.Literal('listener."y; drop table orders_inbox --"'),
+                )
+            )
     with role(dsn, "o'\"; drop table orders_inbox --", "select") as url:
         mend(dsn, examined(url, "privileges", "indexes"))
         assert not bad(examined(url, "privileges", "indexes"))
@@ -100,9 +104,11 @@ def test_an_index_of_our_own_that_is_gone_comes_back(dsn: str, index: str) -> No
     assert mends(dsn)
 
 
-@pytest.mark.parametrize(("index", "files"), [("listener.ledger_holds", 1), ("public.odd", 0)])
+@pytest.mark.parametrize(
+    ("index", "files"), [("listener.ledger_holds", 1), ("public.idx_orders_inbox_pending_ccnew", 0)]
+)
 def test_an_index_that_was_left_half_built_is_dropped_and_ours_built_again(dsn: str, index: str, files: int) -> None:
-    run(dsn, "create index odd on orders_inbox (notes)")
+    run(dsn, "create index idx_orders_inbox_pending_ccnew on orders_inbox (notes)")
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute("update pg_index set indisvalid = false where indexrelid = %s::text::regclass", [index])
     found = the_one(dsn, "indexes", "warning")
@@ -121,6 +127,14 @@ grant select on configuration_params, bundle_skus, bundle_components, sku_lot to
 grant usage on sequence orders_inbox_id_seq, order_items_inbox_id_seq, sync_watermark_id_seq, shipped_orders_id_seq,
     shipped_items_id_seq, shipstation_order_line_items_id_seq to {role}
 """
+
+
+def test_an_index_of_the_shops_that_was_left_half_built_is_the_shops_to_drop(dsn: str) -> None:
+    run(dsn, "create index notes on orders_inbox (notes)")
+    run(dsn, "update pg_index set indisvalid = false where indexrelid = 'notes'::regclass")
+    found = the_one(dsn, "indexes", "warning")
+    assert "`drop index concurrently if exists public.notes;`" in found.todo
+    assert not found.is_mended_by_sql
 
 
 def test_a_role_with_just_the_privileges_that_are_needed_is_let_off(dsn: str) -> None:
