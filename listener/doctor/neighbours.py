@@ -1,6 +1,6 @@
 """The looks that are not one SQL statement: at our addresses, LISTEN, ShipStation, the status page, the folder.
 
-Each is bounded by whoever calls it; none raises for what a neighbour does.
+Each is bounded by whoever calls it. What a neighbour does wrong is an answer; only the database's errors are raised.
 """
 
 import json

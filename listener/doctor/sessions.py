@@ -117,9 +117,8 @@ def judge_queue(seen: Queue) -> Iterator[Finding]:
     elif seen.suspects:
         first, *others = seen.suspects
         more = f", or else {' or '.join(map(who, others))}" if others else ""
-        sure = first.state.startswith("idle in transaction")
-        sql = [ending(first)] if sure else []
-        todo = "" if sure else f"end it: `{ending(first)}`"
+        sql = [ending(first)] if is_forgotten(first) else []
+        todo = "" if sql else f"if it is not needed, end it: `{ending(first)}`"
         yield found(f"{sentence}; {who(first)} may keep it from being emptied{_open(first)}{more}", *sql, todo=todo)
     else:
         yield found(sentence, todo="look again in a minute: nobody is in the way any more")

@@ -82,7 +82,8 @@ def read_waiting(connection: Connection) -> Waiting:
 
 
 def _lockers(connection: Connection, row_id: int) -> tuple[Session, ...]:
-    return tuple(session_of(connection, locker.pid) for locker in lockers(connection, [row_id]))
+    sessions = (session_of(connection, locker.pid) for locker in lockers(connection, [row_id]))
+    return tuple(session for session in sessions if session is not None)
 
 
 UNSETTLED_SQL = """

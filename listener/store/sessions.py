@@ -26,10 +26,11 @@ extract(epoch from clock_timestamp() - a.state_change)::float8 as still_seconds
 SESSION_SQL = f"select {_SESSION} from pg_catalog.pg_stat_activity a where a.pid = %s"
 
 
-def session_of(connection: Connection, pid: int | None) -> Session:
-    """Return the session of a server process; one without a pid is a prepared transaction, or has left."""
-    row = connection.cursor(row_factory=class_row(Session)).execute(SESSION_SQL, [pid]).fetchone()
-    return row or Session(None, "", "", "", "", None, "", None, None)
+def session_of(connection: Connection, pid: int | None) -> Session | None:
+    """Return the session of a server process, None when it has left. Without a pid it is a prepared transaction."""
+    if pid is None:
+        return Session(None, "", "", "", "", None, "", None, None)
+    return connection.cursor(row_factory=class_row(Session)).execute(SESSION_SQL, [pid]).fetchone()
 
 
 LOCKS_SQL = f"""

@@ -207,7 +207,9 @@ def test_a_full_queue_is_an_error_and_no_traceback(short_queue: str, monkeypatch
         assert "too many notifications" in probe.sentence
 
 
-def test_who_may_fill_a_queue_that_is_not_half_full_yet_is_guessed(short_queue: str) -> None:
+def test_who_may_fill_a_queue_that_is_not_half_full_yet_is_guessed(
+    short_queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with stranger(short_queue, "a loader") as loader, stranger(short_queue, "a forgetful ear") as ear:
         loader.execute("begin; select pg_current_xact_id()")
         ear.execute("begin; listen news")
@@ -216,7 +218,9 @@ def test_who_may_fill_a_queue_that_is_not_half_full_yet_is_guessed(short_queue: 
         found = the_one(short_queue, "queue", "warning")
         assert f"pid {ear.info.backend_pid} (role postgres, a forgetful ear, 127.0.0.1) may keep it" in found.sentence
         assert f"pid {loader.info.backend_pid}" in found.sentence
-        mend(short_queue, [found])
+        assert not found.sql
+        monkeypatch.setattr(sessions, "FORGOTTEN_SECONDS", 0.0)
+        mend(short_queue, examined(short_queue, "queue"))
         assert is_well(short_queue)
         assert value_of(loader, "select 1") == 1
 

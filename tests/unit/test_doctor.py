@@ -10,12 +10,13 @@ from listener.doctor import report
 from listener.doctor.findings import Finding, Severity, counted, error, info, ok, shown, warning
 from listener.doctor.quoting import identifier, literal
 from listener.doctor.schema import indexes_of
-from listener.doctor.seen.schema import Index
+from listener.doctor.seen.schema import Index, Tables
 from listener.doctor.seen.server import Connections, Hearing, Lock, Locks, Queue, Server, Session, SilentWriters
 from listener.doctor.seen.work import Calls, Watermark
 from listener.doctor.server import judge_connections, judge_hearing, judge_version
 from listener.doctor.sessions import ending, judge_locks, judge_queue, judge_silent_writers, who
 from listener.doctor.steering import statements_a_day
+from listener.doctor.tables import judge_tables
 from listener.doctor.work import judge_calls, judge_watermark
 from listener.flags import Flags
 from listener.locks import SILENCE_KEY
@@ -101,6 +102,11 @@ def test_a_queue_that_fills_while_nobody_is_in_the_way_is_looked_at_again() -> N
     (found,) = judge_queue(Queue(0.95, None, (working,)))
     assert (found.severity, found.sql) == (Severity.ERROR, ())
     assert "end it: `select pg_terminate_backend(4711)" in found.todo
+
+
+def test_a_server_without_autovacuum_is_a_warning() -> None:
+    (found,) = judge_tables(Tables((), (), autovacuum=False))
+    assert (found.severity, found.sql) == (Severity.WARNING, ())
 
 
 def test_triggers_that_are_off_for_the_whole_server_are_an_error() -> None:
