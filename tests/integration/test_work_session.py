@@ -1,20 +1,22 @@
 """The work session under the real decisions of `schedule`: how it comes to lead, and to sleep where a bell wakes it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 
+import psycopg
 import pytest
 
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.events import WORKFLOWS, Configured, Event, Job, Led, Listening, Phase, Rang, RunUpload, Source
 from listener.flags import Flags
+from listener.locks import SILENCE_KEY
 from listener.metrics import Metrics
 from listener.schedule import next_due, react
 from listener.shipstation.client import ShipStation
 from listener.state import State
 from listener.work import WorkSession
 from listener.workflows.upload_orders import UploadOrders
-from tests.support.bell import Ear, hearing
+from tests.support.bell import Ear, hearing, holding
 from tests.support.shop import Connection, insert_order, value_of
 
 HELD = """
@@ -29,17 +31,19 @@ class Loop:
     def __init__(self, session: WorkSession) -> None:
         self.session, self.state, self.now = session, State(), 0.0
 
-    def on(self, *events: Event) -> None:
-        """Let these happen, and then whatever follows until nothing is due at once."""
-        waiting: Iterable[Event] = events
-        for _ in range(60):
+    def on(self, *events: Event, seconds: float = 0.1) -> None:
+        """Let these happen, and so much time pass: whatever falls due in it is done."""
+        until, waiting = self.now + seconds, events
+        for _ in range(1000):
             self.state, actions = react(self.state, waiting, self.now)
             jobs = [action for action in actions if isinstance(action, RunUpload)]
-            waiting = [self.session.run(job, self.state.flags).event for job in jobs]
-            if not waiting and (next_due(self.state) > self.now + 1 or self.phase is Phase.ASLEEP):
+            waiting = tuple(self.session.run(job, self.state.flags).event for job in jobs)
+            due_at = self.now if waiting else next_due(self.state)
+            if due_at > until:
+                self.now = until
                 return
-            self.now = self.now if waiting else next_due(self.state)
-        raise AssertionError(f"it does not come to rest: {self.state}")
+            self.now = due_at
+        raise AssertionError(f"it spins: {self.state}")
 
     @property
     def phase(self) -> Phase:
@@ -84,7 +88,7 @@ def test_a_leader_that_was_deaf_and_hears_is_rung_for_before_it_sleeps(loop: Loo
     loop.on(Listening(deaf=True), CONFIGURED)
     assert loop.phase is Phase.RESTING
     assert value_of(shop, HELD) is None
-    loop.on(Listening(deaf=False))
+    loop.on(Listening(deaf=False), seconds=2)
     assert loop.phase is Phase.ASLEEP
     insert_order(shop, "A-1")
     assert ear.heard() == [""]
@@ -100,3 +104,18 @@ def test_a_standby_that_was_deaf_and_hears_leads_on_a_session_that_the_server_wa
     shop.execute("update listener.leader set lease_until = now()")
     assert loop.session.run(hears, Flags()).event == Led(leading=True)
     assert value_of(loop.session._standing(), "select current_setting('client_connection_check_interval')") == "2s"
+
+
+def test_whom_a_stranger_has_silenced_is_found_when_the_stranger_has_gone(
+    dsn: str, loop: Loop, shop: Connection, ear: Ear
+) -> None:
+    loop.on(Listening(deaf=False), CONFIGURED)
+    with psycopg.connect(dsn) as writer:
+        writer.execute("select 'a transaction begins'")
+        with holding(dsn, SILENCE_KEY):
+            insert_order(writer, "A-1")
+            loop.on(seconds=2)  # the first beat, which sees who mutes the bell
+        loop.on(seconds=2)
+    loop.on(seconds=2)
+    assert ear.heard() == []
+    assert value_of(shop, "select status from orders_inbox") == "uploaded"
