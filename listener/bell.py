@@ -72,11 +72,12 @@ select exists (select from orders_inbox o where {DUE} and o.id <> all (%(locked)
        pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text::bigint > %(x)s
 """
 
-# transactionid is 32 bits wide: it is up to X when the distance, modulo 2^32, is in the lower half.
+# transactionid is 32 bits wide: it is up to X when the distance, modulo 2^32, is in the lower half. The locks are read
+# once: between two readings a PREPARE TRANSACTION gives a transaction's locks to another virtual one.
 OLDER_WRITERS_SQL = """
+with locks as materialized (select * from pg_catalog.pg_locks)
 select exists (
-    select from pg_catalog.pg_locks held
-    join pg_catalog.pg_locks own using (virtualtransaction)
+    select from locks held join locks own using (virtualtransaction)
     where held.locktype = 'relation' and held.relation = 'orders_inbox'::regclass
       and held.database = (select oid from pg_catalog.pg_database where datname = current_database())
       and own.locktype = 'transactionid' and own.granted

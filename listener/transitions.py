@@ -222,11 +222,12 @@ def _beaten(state: State, event: Beaten, now: float) -> State:
     state = replace(state, beat_at=min(state.beat_at, now + state.heartbeat_seconds))
     if instead:
         return replace(instead, beat_at=state.beat_at)
-    if not (event.due and was_check):
-        return state
-    if event.fresh and phase is Phase.ASLEEP:
+    found = event.due and was_check
+    if found and event.fresh and phase is Phase.ASLEEP:
         state = replace(state, missed_at=now + MISSED_AFTER_SECONDS)
-    return wake(state, Source.HEARTBEAT, now, checked=True)
+    # Writers whom a stranger silenced since our mark are not counted in it: another settle does, when he has gone.
+    silenced = event.muted and phase in (Phase.ASLEEP, Phase.SETTLING)
+    return wake(state, Source.HEARTBEAT, now, checked=was_check) if found or silenced else state
 
 
 def _beat_failed(state: State, _: BeatFailed, now: float) -> State:

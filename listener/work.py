@@ -128,8 +128,8 @@ class WorkSession:
             leading = self._lead(flags, by_lease=not action.silence)
             return Ended(Led(leading, foreign=self._foreign(home.read_home(self._standing())) if leading else ""))
         connection = self._standing()
-        if self._by_lease and not leader.renew_lease(connection, self._epoch):
-            raise leader.LeadLost("the lease has run out: another listener may lead")
+        if self._by_lease:
+            self._renew_lease(connection, hearing=action.silence)
         match action.job:
             case Job.PASS:
                 return Ended(self._pass(connection, action, flags))
@@ -164,21 +164,30 @@ class WorkSession:
         """A dry run finds orders and leaves them: its figures would say nothing of how the listener runs."""
         return [] if self._dry_run else self._metrics.unwritten_minutes(at_end=at_end)
 
+    def _renew_lease(self, connection: Connection, *, hearing: bool) -> None:
+        """Keep leading by the lease. Who hears must lead by the lock: to the trigger, who has no lock is nobody."""
+        if hearing:
+            raise leader.LeadLost("LISTEN is heard now: leading on by the lock, on a new session")
+        if not leader.renew_lease(connection, self._epoch):
+            raise leader.LeadLost("the lease has run out: another listener may lead")
+
     def _standing(self) -> Connection:
         if self._connection is None or self._connection.closed:
             raise Transient("the work session is closed")
         return self._connection
 
     def _lead(self, flags: Flags, *, by_lease: bool) -> bool:
+        if self._by_lease is not by_lease:
+            self._drop()  # a session for the one lacks the settings of the other, or has too many
         if self._connection is None or self._connection.closed:
             connect = connect_step if by_lease else connect_work
             self._connection = connect(self._url, self._name)
-            self._silence.held, self._epoch = False, 0
+            self._silence.held, self._epoch, self._by_lease = False, 0, by_lease
             leader.end_former_sessions(self._connection, self._name)
         epoch = leader.lead(self._connection, self._name, by_lease=by_lease)
         if epoch is None:
             return False
-        self._epoch, self._by_lease = epoch, by_lease
+        self._epoch = epoch
         self._look_around(self._connection)
         self._upload.begin(self._connection, epoch, flags)
         doubtful = ledger.doubt_what_was_sent(self._connection, epoch)

@@ -50,8 +50,9 @@ begin
 end
 $$;
 -- next
--- The same for orders that become pending: those that are it now, less those that were it before. EXCEPT and not a
--- join, because a session plans this once, perhaps for a single row, and must still get through an UPDATE of them all.
+-- The same for orders that become pending: those that are it now, less those that were it before under the same number
+-- (the ledger holds an order by its number: under another one it may be due at once). EXCEPT and not a join, because a
+-- session plans this once, perhaps for a single row, and must still get through an UPDATE of them all.
 create or replace function listener.ring_for_updated_orders() returns trigger language plpgsql as $$
 begin
     if pg_catalog.current_setting('listener.bell', true) operator(pg_catalog.=) 'off' then
@@ -69,11 +70,13 @@ begin
                                           and coalesce(shipstation_order_id, '') operator(pg_catalog.=) '') then
         return null;
     end if;
-    if exists (select id from new_rows where status operator(pg_catalog.=) 'awaiting_shipment'
-                                         and coalesce(shipstation_order_id, '') operator(pg_catalog.=) ''
+    if exists (select id, order_number from new_rows
+               where status operator(pg_catalog.=) 'awaiting_shipment'
+                 and coalesce(shipstation_order_id, '') operator(pg_catalog.=) ''
                except
-               select id from old_rows where status operator(pg_catalog.=) 'awaiting_shipment'
-                                         and coalesce(shipstation_order_id, '') operator(pg_catalog.=) '')
+               select id, order_number from old_rows
+               where status operator(pg_catalog.=) 'awaiting_shipment'
+                 and coalesce(shipstation_order_id, '') operator(pg_catalog.=) '')
        and pg_catalog.pg_notification_queue_usage() operator(pg_catalog.<) 0.9 then
         notify orders_inbox;
     end if;

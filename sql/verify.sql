@@ -88,7 +88,7 @@ begin
                and position('pg_try_advisory_lock_shared(1818850164, 2)' in p.prosrc) > 0) is not true)
     into altered, keyless
     from (values ('ring_for_inserted_orders', 'dc0414e04cd93077e79f97f5f2726cb0'),
-                 ('ring_for_updated_orders', 'e498ba7b8c76fc7ac59a9a376c7de1a2'),
+                 ('ring_for_updated_orders', 'd0c8c70c502f9b0b204147efc3149ac4'),
                  ('tell_flags', '0ba968a428431fb1fc81179365964455'),
                  ('tell_workflows', '111e84e9313813e722ab008b088511e7')) as wanted (name, fingerprint)
     left join (pg_proc p join pg_namespace n on n.oid = p.pronamespace and n.nspname = 'listener')

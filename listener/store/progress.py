@@ -35,7 +35,7 @@ def move_polling_state(connection: Connection, pending: int) -> bool:
 
 TRIGGERS = {
     "listener_orders_inserted": "dc0414e04cd93077e79f97f5f2726cb0",
-    "listener_orders_updated": "e498ba7b8c76fc7ac59a9a376c7de1a2",
+    "listener_orders_updated": "d0c8c70c502f9b0b204147efc3149ac4",
     "listener_flags_inserted": "0ba968a428431fb1fc81179365964455",
     "listener_flags_changed": "0ba968a428431fb1fc81179365964455",
     "listener_flags_deleted": "0ba968a428431fb1fc81179365964455",

@@ -12,7 +12,9 @@ import pytest
 
 from listener import bell, leader
 from listener.database import Connection, connect_work
+from listener.embedded.postgres import EmbeddedPostgres
 from listener.events import Asked
+from listener.install import install
 from listener.locks import LOCK_CLASS, SILENCE_KEY
 
 INSERT = "insert into orders_inbox (order_number, order_date, status) values (%s, current_date, 'awaiting_shipment')"
@@ -209,6 +211,30 @@ def test_the_patient_question_waits_for_an_open_writer_of_the_inbox(
         assert protocol.x is not None
         assert not bell.ask(protocol.work, protocol.x, [], patient=True).settled
     assert bell.ask(protocol.work, protocol.x, [], patient=True).pending
+
+
+def test_a_silenced_writer_that_is_prepared_is_waited_for_patiently_too() -> None:
+    with EmbeddedPostgres(settings={"max_prepared_transactions": "1"}) as server, ExitStack() as stack:
+        url = server.url()
+        install(url, base_tables=True)
+        protocol = Protocol(url, stack)
+        protocol.wake()
+        writer = stack.enter_context(psycopg.connect(url, autocommit=True))
+        writer.execute("begin")
+        writer.execute(INSERT, ["G1"])
+        writer.execute("prepare transaction 'shop'")
+        assert not sleeps(protocol.settle())
+        assert protocol.x is not None
+        assert not bell.ask(protocol.work, protocol.x, [], patient=True).settled
+        writer.execute("commit prepared 'shop'")
+        assert protocol.rings() == 0
+        assert bell.ask(protocol.work, protocol.x, [], patient=True).pending
+
+
+def test_the_patient_question_reads_the_lock_table_once(dsn: str, stack: ExitStack) -> None:
+    # A writer that is prepared between two readings would be seen as two, neither of which is an open writer.
+    plan = Protocol(dsn, stack).work.execute(f"explain {bell.OLDER_WRITERS_SQL}", {"x": 7}).fetchall()
+    assert sum("pg_lock_status" in line for (line,) in plan) == 1
 
 
 def test_a_row_that_is_known_to_be_locked_does_not_keep_it_awake(dsn: str, stack: ExitStack) -> None:

@@ -106,6 +106,15 @@ def test_an_order_that_becomes_pending_rings(writer: Connection, bell: Ear, upda
 
 
 @pytest.mark.usefixtures("asleep")
+def test_a_pending_order_that_gets_another_number_rings(writer: Connection, bell: Ear) -> None:
+    # Under its old one the ledger may hold it back; under the new one nothing does.
+    add(writer, "A-1")
+    bell.heard()
+    writer.execute("update orders_inbox set order_number = 'A-2'")
+    assert bell.heard() == [""]
+
+
+@pytest.mark.usefixtures("asleep")
 def test_an_order_that_stays_or_ceases_to_be_pending_does_not_ring(writer: Connection, bell: Ear) -> None:
     add(writer, "A-1")
     add(writer, "A-2")

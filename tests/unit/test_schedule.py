@@ -481,11 +481,27 @@ def test_during_a_long_job_the_beat_reads_the_flags_over_the_listen_session() ->
     assert Simple.LOOK_AT_CONFIG in loop.on(after=15)
 
 
-def test_a_muted_bell_is_not_trusted_for_longer_than_a_second() -> None:
+def test_a_muted_bell_is_not_trusted_until_another_settle_says_that_nobody_silent_is_left() -> None:
     loop = Loop(fast_polling_interval=3600).fall_asleep()
     assert loop.jobs(after=3600) == [Job.BEAT]
-    loop.on(Beaten(due=False, muted=True))
+    assert loop.jobs(Beaten(due=False, muted=True)) == [Job.PASS]
+    for _ in range(3):
+        assert loop.jobs(DRY) == [Job.SETTLE]
+        assert loop.jobs(Asked(None)) == []
+        assert loop.jobs(after=1) == [Job.BEAT]
+        assert loop.jobs(Beaten(due=False, muted=True)) == [Job.PASS]
+    assert loop.jobs(DRY) == [Job.SETTLE]
+    loop.on(Asked(7, settled=True))
+    assert loop.phase is Phase.ASLEEP
+
+
+def test_who_is_muted_while_it_settles_begins_anew() -> None:
+    loop = Loop().lead()
+    loop.on(DRY)
+    loop.on(Asked(7, settled=False))
+    assert loop.phase is Phase.SETTLING
     assert loop.jobs(after=1) == [Job.BEAT]
+    assert loop.jobs(Beaten(due=False, muted=True)) == [Job.PASS]
 
 
 def test_a_beat_that_falls_on_a_job_follows_when_that_ends() -> None:

@@ -1,0 +1,121 @@
+"""The work session under the real decisions of `schedule`: how it comes to lead, and to sleep where a bell wakes it."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import psycopg
+import pytest
+
+from listener.embedded.shipstation import ShipStationSimulator
+from listener.events import WORKFLOWS, Configured, Event, Job, Led, Listening, Phase, Rang, RunUpload, Source
+from listener.flags import Flags
+from listener.locks import SILENCE_KEY
+from listener.metrics import Metrics
+from listener.schedule import next_due, react
+from listener.shipstation.client import ShipStation
+from listener.state import State
+from listener.work import WorkSession
+from listener.workflows.upload_orders import UploadOrders
+from tests.support.bell import Ear, hearing, holding
+from tests.support.shop import Connection, insert_order, value_of
+
+HELD = """
+select array_agg(objid::int order by objid) from pg_locks where locktype = 'advisory' and mode = 'ExclusiveLock'
+and database = (select oid from pg_database where datname = current_database())
+"""
+
+
+class Loop:
+    """The daemon's loop without threads: the real `react`, the real session, and a clock that jumps."""
+
+    def __init__(self, session: WorkSession) -> None:
+        self.session, self.state, self.now = session, State(), 0.0
+
+    def on(self, *events: Event, seconds: float = 0.1) -> None:
+        """Let these happen, and so much time pass: whatever falls due in it is done."""
+        until, waiting = self.now + seconds, events
+        for _ in range(1000):
+            self.state, actions = react(self.state, waiting, self.now)
+            jobs = [action for action in actions if isinstance(action, RunUpload)]
+            waiting = tuple(self.session.run(job, self.state.flags).event for job in jobs)
+            due_at = self.now if waiting else next_due(self.state)
+            if due_at > until:
+                self.now = until
+                return
+            self.now = due_at
+        raise AssertionError(f"it spins: {self.state}")
+
+    @property
+    def phase(self) -> Phase:
+        return self.state.upload.phase
+
+
+@pytest.fixture
+def loop(dsn: str, account: ShipStationSimulator) -> Iterator[Loop]:
+    metrics = Metrics("test")
+    with ExitStack() as stack:
+        shipstation = ShipStation(account.url, account.api_key, account.api_secret)
+        stack.callback(shipstation.close)
+        session = WorkSession(dsn, "listener test work", UploadOrders(shipstation, metrics), metrics)
+        stack.callback(session.close, busy=False)
+        yield Loop(session)
+
+
+@pytest.fixture
+def ear(dsn: str) -> Iterator[Ear]:
+    with hearing(dsn, "orders_inbox") as ear:
+        yield ear
+
+
+CONFIGURED = Configured(Flags(fast_polling_interval=3600), frozenset(WORKFLOWS))
+
+
+def test_a_leader_that_hears_sleeps_without_the_silence_lock_and_a_writer_rings(
+    loop: Loop, shop: Connection, ear: Ear
+) -> None:
+    loop.on(Listening(deaf=False), CONFIGURED)
+    assert loop.phase is Phase.ASLEEP
+    assert value_of(shop, HELD) == [2], "the leader's lock alone"
+    insert_order(shop, "A-1")
+    assert ear.heard() == [""]
+    loop.on(Rang("orders_inbox"))
+    assert loop.phase is Phase.ASLEEP
+    assert value_of(shop, "select status from orders_inbox") == "uploaded"
+
+
+def test_a_leader_that_was_deaf_and_hears_is_rung_for_before_it_sleeps(loop: Loop, shop: Connection, ear: Ear) -> None:
+    # A deaf one leads by a lease. To the trigger the leader's lock is the leader: without it nobody rings.
+    loop.on(Listening(deaf=True), CONFIGURED)
+    assert loop.phase is Phase.RESTING
+    assert value_of(shop, HELD) is None
+    loop.on(Listening(deaf=False), seconds=2)
+    assert loop.phase is Phase.ASLEEP
+    insert_order(shop, "A-1")
+    assert ear.heard() == [""]
+
+
+def test_a_standby_that_was_deaf_and_hears_leads_on_a_session_that_the_server_watches(
+    loop: Loop, shop: Connection
+) -> None:
+    # A deaf one's session may be a pooler's, and is left as it is. Who holds locks needs the server to notice its end.
+    shop.execute("update listener.leader set holder = 'another', lease_until = now() + interval '1 hour'")
+    deaf, hears = (RunUpload(Job.LEAD, Source.STARTUP, silence=silence) for silence in (False, True))
+    assert loop.session.run(deaf, Flags()).event == Led(leading=False)
+    shop.execute("update listener.leader set lease_until = now()")
+    assert loop.session.run(hears, Flags()).event == Led(leading=True)
+    assert value_of(loop.session._standing(), "select current_setting('client_connection_check_interval')") == "2s"
+
+
+def test_whom_a_stranger_has_silenced_is_found_when_the_stranger_has_gone(
+    dsn: str, loop: Loop, shop: Connection, ear: Ear
+) -> None:
+    loop.on(Listening(deaf=False), CONFIGURED)
+    with psycopg.connect(dsn) as writer:
+        writer.execute("select 'a transaction begins'")
+        with holding(dsn, SILENCE_KEY):
+            insert_order(writer, "A-1")
+            loop.on(seconds=2)  # the first beat, which sees who mutes the bell
+        loop.on(seconds=2)
+    loop.on(seconds=2)
+    assert ear.heard() == []
+    assert value_of(shop, "select status from orders_inbox") == "uploaded"
