@@ -1,7 +1,7 @@
 -- Looks whether everything that sql/001, 002 and 003 make is there and in force; changes nothing. Says 'ok', or fails
 -- with one error that names all that is missing. `listener verify` shows the same checks a line each.
 --
--- The checks are gathered in the setting `listener.verify` of this session, as JSON: [{check, ok, todo}, …].
+-- The checks are gathered in the setting `listener.verify` of this session, as JSON: [{check, ok, todo}, ...].
 -- statement_timeout is looked at as the session got it (reset_val), whatever was SET since.
 set search_path = public;
 set statement_timeout = '30s';
