@@ -377,6 +377,24 @@ def test_a_lost_work_session_loses_the_lead_and_is_opened_again() -> None:
     assert action.source is Source.RECONNECT
 
 
+def test_where_the_tables_were_gone_flags_and_switches_are_read_before_anything_is_done() -> None:
+    loop = Loop().fall_asleep()
+    loop.on(after=15)
+    loop.on(SessionLost(retry_in=0.1, fault="the tables are gone"))
+    assert loop.jobs(after=0.1) == [Job.LEAD]
+    began = loop.on(Led(leading=True))
+    assert Simple.READ_CONFIG in began
+    assert not [action for action in began if isinstance(action, RunImport)]
+    loop.on(Done())  # the silence lock
+    loop.on(ListenLost())
+    loop.on(Listening(deaf=False))
+    assert loop.jobs(after=5) == [Job.BEAT]
+    assert loop.jobs(Beaten(due=True)) == []
+    assert loop.jobs(Configured(loop.flags, loop.enabled - {UPLOAD})) == [Job.SILENCE]
+    assert loop.jobs(Done()) == []
+    assert loop.jobs(Configured(loop.flags, loop.enabled)) == [Job.PASS]
+
+
 def test_a_standby_tries_each_second_and_when_the_leader_steps_down() -> None:
     loop = Loop()
     loop.on()
