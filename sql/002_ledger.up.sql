@@ -349,6 +349,23 @@ create table if not exists listener.imported_orders (
     at        timestamptz default clock_timestamp()
 );
 -- next
+-- The role of sql/roles.sql, where that let it in, works with what is new, or was made anew, as well.
+do $$
+begin
+    if exists (select from pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) acl
+               where c.oid = pg_catalog.to_regclass('public.orders_inbox')
+                 and acl.grantee = pg_catalog.to_regrole('listener_worker')) then
+        grant usage on schema listener to listener_worker;
+        grant select, insert, update, delete on all tables in schema listener to listener_worker;
+        revoke insert, update, delete on listener.installed from listener_worker;
+        grant select, update (last_upload_count, last_upload_check, last_xml_count, last_xml_check)
+            on public.polling_state to listener_worker;
+    end if;
+exception when insufficient_privilege then
+    raise warning 'role listener_worker was not let in to what is new (%): run sql/roles.sql', sqlerrm;
+end
+$$;
+-- next
 reset client_min_messages;
 reset lock_timeout;
 reset statement_timeout;
