@@ -25,7 +25,7 @@ begin
         from (values ('leader', 'epoch'), ('home', 'system_identifier'), ('ledger', 'order_key'),
                      ('history', 'order_key'), ('mirror', 'order_key'), ('mirror_state', 'watermark'),
                      ('conflicts', 'order_key'), ('requeues', 'order_key'), ('budget', 'tokens'),
-                     ('api_calls', 'endpoint'), ('config_log', 'verdict'), ('imports', 'revision'),
+                     ('api_calls', 'endpoint'), ('config_log', 'verdict'), ('minutes', 'process'), ('imports', 'revision'),
                      ('quarantine', 'import_id'), ('imported_orders', 'order_key')) as ours (name, column_name)
         join pg_catalog.pg_class c on c.oid = pg_catalog.to_regclass('listener.' || ours.name)
         where c.relkind <> 'r' or not exists (
