@@ -222,6 +222,13 @@ def test_a_file_leaves_psqls_settings_as_they_were(dsn: str, file: str) -> None:
     assert psql(dsn, *before_it, file, options=options, command=SHOW_SETTINGS) == before
 
 
+@pytest.mark.parametrize("file", EVERY_FILE)
+def test_a_file_is_plain_sql_in_plain_characters(file: str) -> None:
+    text = (sql_dir() / file).read_text()
+    assert text.isascii(), "a database's own encoding may not have the rest"
+    assert not [line for line in text.splitlines() if line.startswith("\\")], "only psql knows what begins with \\"
+
+
 def test_a_file_is_split_at_its_lines_next() -> None:
     assert pieces("-- a\nselect 1;\n-- next\n\n-- next\nselect '-- next';\n") == [
         "-- a\nselect 1;\n",
