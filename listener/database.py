@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 from psycopg import conninfo
+from psycopg.errors import InvalidSchemaName, UndefinedTable
 
 from listener.errors import Fatal, Transient
 
@@ -95,6 +96,16 @@ def connect_step(url: str, name: str) -> Connection:
 def is_lost(connection: Connection, error: BaseException) -> bool:
     """`error` ended the session, rather than a statement in it."""
     return connection.closed or getattr(error, "sqlstate", None) in LOST_CONNECTION_STATES
+
+
+UNINSTALLED = "the listener's own tables are missing: run `listener install`"
+
+
+def is_uninstalled(error: BaseException) -> bool:
+    """What `listener install` makes is gone: rolled back, while we run."""
+    if not isinstance(error, UndefinedTable | InvalidSchemaName):
+        return False
+    return any(name in (error.diag.message_primary or "") for name in ("listener", "polling_state"))
 
 
 def unmendable(error: Transient) -> Fatal | None:

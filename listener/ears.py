@@ -11,7 +11,7 @@ from listener.config import Configuration, Receipt
 from listener.errors import Transient
 from listener.events import Channel, Event, Listening, ListenLost, Rang, Source
 from listener.metrics import Metrics
-from listener.store.config import READ_CONFIG_SQL, READ_FLAGS_SQL, RECORD_RECEIPT_SQL
+from listener.store.config import READ_CONFIG_SQL, READ_FLAGS_SQL, READ_SWITCHES_SQL, RECORD_RECEIPT_SQL
 from listener.wake import Answered, ListenSession, Question
 
 logger = logging.getLogger(__name__)
@@ -20,6 +20,12 @@ logger = logging.getLogger(__name__)
 UNREADABLE = ("42P01", "42501")
 """No such table, no right to it. Then every workflow counts as on, as it did before there was a table of switches; any
 other fault, such as a lock on it, leaves in force what is: a paused workflow must not run because somebody vacuums."""
+
+READ_LESS = {
+    Question.CONFIG: (Question.SWITCHES, READ_SWITCHES_SQL),
+    Question.SWITCHES: (Question.FLAGS, READ_FLAGS_SQL),
+}
+"""What to ask instead, when not all of it can be read."""
 
 
 class Ears:
@@ -94,12 +100,12 @@ class Ears:
         self._drop()
 
     def _take(self, answer: Answered, *, leading: bool) -> list[Event]:
-        if answer.question is Question.CONFIG and answer.sqlstate in UNREADABLE:
-            return self._ask(Question.FLAGS, READ_FLAGS_SQL, time.monotonic())
+        if answer.question in READ_LESS and answer.sqlstate in UNREADABLE:
+            return self._ask(*READ_LESS[answer.question], time.monotonic())
         if answer.error:
             text = f"The database refused a {answer.question} statement: {answer.error}"
             logger.warning(text, extra={"event": "refused"})
-        if answer.question not in (Question.CONFIG, Question.FLAGS) or answer.value is None:
+        if answer.question not in (*READ_LESS, Question.FLAGS) or answer.value is None:
             return []
         return [self.configure(answer.value, self._because, self._seen_at, leading=leading)]
 

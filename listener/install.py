@@ -16,11 +16,13 @@ from psycopg.errors import Diagnostic
 
 from listener import retry
 from listener.errors import Fatal
+from listener.watch import Watch, watching
 
 INSTALL = ("001_polling.up.sql", "002_ledger.up.sql", "003_notify.up.sql")
 UNINSTALL = ("003_notify.down.sql", "002_ledger.down.sql", "001_polling.down.sql")
 BASE_TABLES = "base_tables.sql"
-ROLLBACKS = {"flags": "rollback/flags.sql", "notify": "rollback/notify.sql"}
+ROLLBACKS = {"flags": "rollback/flags.sql", "notify": "rollback/notify.sql", "all": "rollback/all.sql"}
+FLAGS_BACK = "rollback/flags_back.sql"
 
 Session = psycopg.Connection[tuple[Any, ...]]
 Tell = Callable[[str], None]
@@ -40,32 +42,19 @@ def install_files(*, base_tables: bool = False) -> tuple[str, ...]:
     return (BASE_TABLES, *INSTALL) if base_tables else INSTALL
 
 
-LEFT_SQL = """
-select count(*) from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
-join pg_catalog.pg_proc p on p.oid = t.tgfoid join pg_catalog.pg_namespace n on n.oid = p.pronamespace
-where n.nspname = 'listener' and c.relnamespace <> n.oid
-"""
-
-
 def uninstall(url: str, *, tell: Tell = _tell_nobody) -> list[str]:
-    """Apply the down files; return their names. Raises Fatal when the bell's triggers could not be dropped.
-
-    Then nothing else is taken away: who holds the table would keep the drop of the indexes waiting without end.
-    """
-    bell, *others = UNINSTALL
-    with open_session(url, tell) as session:
-        applied = [_run(session, bell)]
-        row = session.execute(LEFT_SQL).fetchone()
-        if row and row[0]:
-            raise Fatal(
-                "triggers are left, which do nothing: mend what the warnings say, then run `listener uninstall`"
-            )
-        return applied + [_run(session, file) for file in others]
+    """Apply the down files; return their names. Raises Fatal, before anything is lost, when triggers are left."""
+    return _apply(url, UNINSTALL, tell)
 
 
 def rollback(url: str, what: str, *, tell: Tell = _tell_nobody) -> list[str]:
-    """Apply the file of one rollback, 'flags' or 'notify'; return its name."""
+    """Apply the file of one rollback, 'flags', 'notify' or 'all'; return its name. Raises Fatal."""
     return _apply(url, (ROLLBACKS[what],), tell)
+
+
+def flags_back(url: str, *, tell: Tell = _tell_nobody) -> list[str]:
+    """Take the rollback of the flags back; return the file's name. The others' way back is `install`. Raises Fatal."""
+    return _apply(url, (FLAGS_BACK,), tell)
 
 
 def sql_dir() -> Path:
@@ -123,18 +112,30 @@ def run_pieces(session: Session, file: str, some: slice = slice(None)) -> str:
 
 
 def _apply(url: str, files: Iterable[str], tell: Tell) -> list[str]:
-    with open_session(url, tell) as session:
-        return [_run(session, file) for file in files]
+    with open_session(url, tell) as session, watching(url, session.info.backend_pid, tell) as watch:
+        return [_run(session, file, watch) for file in files]
 
 
+LOCK_TIMEOUT = "55P03"
 COLLISIONS = ("23505", "40P01", "42P06", "42P07", "42710", "XX000")
 """SQLSTATEs of two that make the same object at once (IF NOT EXISTS does not see what is not committed yet)."""
 
 
-def _run(session: Session, file: str) -> str:
-    """Run a whole file, again when it collided with another install: the other has come further by then."""
-    tries = retry.colliding(lambda fault: getattr(fault.__cause__, "sqlstate", None) in COLLISIONS)
-    return str(tries(run_pieces, session, file))
+def _run(session: Session, file: str, watch: Watch) -> str:
+    """Run a whole file, again when a lock was not to be had, or when it collided with another install."""
+    watch.who = ""
+    tries = retry.colliding(lambda fault: _sqlstate(fault) in (*COLLISIONS, LOCK_TIMEOUT))
+    try:
+        return str(tries(run_pieces, session, file))
+    except Fatal as fault:
+        if _sqlstate(fault) == LOCK_TIMEOUT and watch.who:
+            text = f"sql/{file}: no lock in {tries.statistics['attempt_number']} tries; in the way: {watch.who}. "
+            raise Fatal(text + "Wait for that to end, or end it, then run this again") from fault
+        raise
+
+
+def _sqlstate(fault: BaseException) -> str | None:
+    return getattr(fault.__cause__, "sqlstate", None)
 
 
 def _read(file: str) -> str:

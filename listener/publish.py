@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from math import isinf
 
 from listener.ages import FirstSeen
+from listener.database import UNINSTALLED
 from listener.events import IMPORT, SYNC, UPLOAD, Phase
 from listener.metrics import Metrics
 from listener.state import State
@@ -33,6 +34,7 @@ class Publisher:
             return
         self._stale = False
         before, self._published = self._published or State(), state
+        self._log_uninstalled(before, state)
         _log_backoffs(before, state, now)
         _log_hold(before, state)
         self._metrics.set(
@@ -62,6 +64,7 @@ class Publisher:
 
     def beat(self, seen: BeatRow, now: float, muffled_by: int | None = None) -> None:
         """Show what a beat saw. `muffled_by`: who has kept the silence lock from us for a minute."""
+        self._log_triggers(seen.missing_triggers)
         before = self._missing_triggers, self._muted_by, self._muffled_by
         self._missing_triggers, self._muted_by, self._muffled_by = seen.missing_triggers, seen.muted_by, muffled_by
         self._stale |= before != (seen.missing_triggers, seen.muted_by, muffled_by)
@@ -102,6 +105,30 @@ class Publisher:
         if state.imports.backing_off:
             reasons.append(f"import backs off after error #{state.imports.errors}: {state.imports.fault}")
         return reasons
+
+    def _log_uninstalled(self, before: State, after: State) -> None:
+        if _is_uninstalled(after) and not _is_uninstalled(before):
+            said = bool(
+                self._missing_triggers
+            )  # the bell goes first in a rollback of everything: one command mends both
+            text = UNINSTALLED.partition(":")[0] if said else UNINSTALLED
+            logger.warning("Waiting: %s", text, extra={"event": "uninstalled"})
+        elif _is_uninstalled(before) and not _is_uninstalled(after):
+            logger.info("The listener's own tables are there again", extra={"event": "installed"})
+
+    def _log_triggers(self, missing: list[str]) -> None:
+        if missing and not self._missing_triggers:
+            text = "The bell is off, orders go with the heartbeat: %s missing or altered; run `listener install`"
+            logger.warning(text, ", ".join(missing), extra={"event": "bell_off"})
+        elif self._missing_triggers and not missing:
+            logger.info("The bell is on again: all triggers stand", extra={"event": "bell_on"})
+
+
+def _is_uninstalled(state: State) -> bool:
+    """What `listener install` makes is gone, as the upload or the import has found."""
+    if not state.leading:
+        return state.upload.lost == UNINSTALLED
+    return IMPORT in state.enabled and state.imports.fault == UNINSTALLED
 
 
 def _log_backoffs(before: State, after: State, now: float) -> None:

@@ -53,7 +53,8 @@ def reconnecting(stopping: threading.Event, before_sleep: Callable[[RetryCallSta
 
 
 def colliding(collided: Callable[[BaseException], bool]) -> Retrying:
-    """Return the retry loop of an install that meets another: ten tries, apart by chance, so that one gets through."""
+    """Return the retry loop of an install that others are in the way of: ten tries, apart by chance, so that of two
+    installs one gets through."""
     return Retrying(
         wait=wait_random(0, 0.3), retry=retry_if_exception(collided), stop=stop_after_attempt(10), reraise=True
     )

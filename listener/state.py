@@ -77,7 +77,7 @@ class State:
     missed_at: float = inf
     config_rang: bool = False
     requeued: int = 0  # the newest order that somebody asked another try for
-    configured: bool = False  # the flags have been read: nothing is uploaded under defaults that the tables may deny
+    configured: bool = False  # flags and switches have been read: nothing is done that the tables may deny
     foreign: str = ""  # in what this differs from the database of the first run: a copy must not ship
     stopping: bool = False
 
@@ -103,8 +103,9 @@ class State:
 
     @property
     def import_may_run(self) -> bool:
-        """The import has a source, is switched on, and no step of it is under way."""
-        return self.leading and self.imports.available and not self.imports.running and IMPORT in self.enabled
+        """The import has a source, is switched on as far as is known, and no step of it is under way."""
+        idle = self.imports.available and not self.imports.running
+        return self.leading and self.configured and idle and IMPORT in self.enabled
 
     @property
     def heartbeat_seconds(self) -> float:
@@ -126,7 +127,7 @@ class State:
     @property
     def beat_is_check(self) -> bool:
         """The beat's look at the inbox decides whether a pass follows."""
-        if not (self.upload_switched_on and self.flags.fast_polling_enabled):
+        if not (self.configured and self.upload_switched_on and self.flags.fast_polling_enabled):
             return False
         at_rest = self.upload.phase is Phase.RESTING and self.upload.due_at == inf
         return self.upload.phase is Phase.ASLEEP or at_rest

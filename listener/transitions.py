@@ -109,7 +109,7 @@ def _listen_lost(state: State, _: ListenLost, now: float) -> State:
 
 def _changed(state: State, source: Source, now: float) -> State:
     """Think again, now or as soon as the job under way has ended."""
-    if not state.leading:
+    if not (state.leading and state.configured):
         return state
     if state.upload.job:
         return upload_becomes(state, rethink=True, source=source)
@@ -125,6 +125,8 @@ def _configured(state: State, event: Configured, now: float) -> State:
     same_flags = (event.flags, event.enabled) == (before.flags, before.enabled)
     if not same_flags:
         state = replace(state, imports=_import_after_change(before, state, now))
+    if state.leading and not before.configured:
+        return _changed(state, Source.RECONNECT, now)
     if same_flags and (event.requeued == before.requeued or not before.configured):
         return state
     state = upload_becomes(state, errors=0)
@@ -164,7 +166,10 @@ def _led(state: State, event: Led, now: float) -> State:
         imports=replace(state.imports, due_at=now, source=source),
         beat_at=min(state.beat_at, now + FIRST_BEAT_SECONDS),
     )
-    return _resume(state, source, now)
+    if source is Source.STARTUP:
+        return _resume(state, source, now)
+    # The tables may have been taken away and put back, and nothing rang meanwhile: flags and switches are read first.
+    return _rest(upload_becomes(replace(state, configured=False, config_rang=True), retry_at=inf), inf)
 
 
 def _job_ended(state: State, now: float) -> tuple[State, State | None]:
@@ -268,7 +273,7 @@ def _imported(state: State, event: Imported, now: float) -> State:
     report, imports = event.report, state.imports
     wait = 0.0 if report.more else min(state.import_seconds, report.retry_after or inf)
     source = imports.source if report.more else Source.RETRY if report.retry_after else Source.HEARTBEAT
-    imports = replace(imports, running=False, errors=0, backing_off=False, due_at=now + wait, source=source)
+    imports = replace(imports, running=False, errors=0, backing_off=False, due_at=now + wait, source=source, fault="")
     return replace(state, imports=imports)
 
 

@@ -1,13 +1,16 @@
 """Is all that install makes there, in force and as shipped? The checks stand in `sql/verify.sql`: psql has them too.
 
-Only what SQL cannot know is asked here: whether the keys in the triggers are those that this code locks.
+Only what SQL cannot know is asked here: whether the keys in the triggers are those that this code locks, and whether it
+would take the values of the flags.
 """
 
 import json
 from dataclasses import dataclass
 
 from listener import locks
+from listener.flags import Flags, parse_flags
 from listener.install import Session, open_session, run_pieces
+from listener.store.config import read_flag_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ def verify(url: str) -> Verdict:
     """Run every check, changing nothing. Raises Fatal when the database cannot be asked."""
     with open_session(url) as session:
         run_pieces(session, "verify.sql", slice(0, 1))  # its limits and search_path
-        return Verdict(look(session), _statuses(session))
+        return Verdict((*look(session), _values(session)), _statuses(session))
 
 
 def look(session: Session) -> tuple[Check, ...]:
@@ -44,6 +47,17 @@ def look(session: Session) -> tuple[Check, ...]:
     row = session.execute("select pg_catalog.current_setting('listener.verify')").fetchone()
     checks = tuple(Check(**check) for check in json.loads(row[0] if row else "[]"))
     return (*checks, _keys(session))
+
+
+FLAGS_THERE_SQL = "select pg_catalog.to_regclass('public.configuration_params') is not null"
+
+
+def _values(session: Session) -> Check:
+    """Every flag that has a row has a value that is taken over."""
+    there = session.execute(FLAGS_THERE_SQL).fetchone()
+    _, refusals = parse_flags(read_flag_rows(session) if there and there[0] else [], Flags())
+    todo = "; ".join(refusal.reason for refusal in refusals)
+    return Check("the flags have values in their range", not refusals, todo or None)
 
 
 KEYS_SQL = """

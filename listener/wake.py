@@ -38,6 +38,7 @@ class Question(StrEnum):
 
     PING = "ping"
     CONFIG = "config"
+    SWITCHES = "switches"
     FLAGS = "flags"
     RECEIPT = "receipt"
 

@@ -12,10 +12,9 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 import psycopg
-from psycopg.errors import InvalidSchemaName, UndefinedTable
 
 from listener import bell, leader, retry
-from listener.database import Connection, connect_step, connect_work, is_lost
+from listener.database import UNINSTALLED, Connection, connect_step, connect_work, is_lost, is_uninstalled
 from listener.errors import Transient
 from listener.events import (
     UPLOAD,
@@ -258,9 +257,14 @@ class WorkSession:
         self._upload.note_count(seen.due)
 
     def _gone_wrong(self, action: RunUpload, error: Exception) -> Event:
-        """Tell a lost session from a failed step; log each state once."""
+        """Tell a lost session from a failed step; log each state once.
+
+        Where our tables are gone, nobody can lead: then the session goes too, and whoever waits tries until they are
+        there again.
+        """
+        uninstalled = is_uninstalled(error)
         lost = self._connection is None or isinstance(error, leader.LeadLost) or is_lost(self._connection, error)
-        if not lost and action.job is not Job.LEAD:
+        if not (lost or uninstalled) and action.job is not Job.LEAD:
             self._metrics.error("upload")
             fault = _fault(error)
             if fault != self._last_error:
@@ -271,12 +275,15 @@ class WorkSession:
             return Failed(UPLOAD, fault, getattr(error, "retry_after", None))
         self._drop()
         self._failed_tries += 1
+        retry_in = retry.seconds_before(retry.RECONNECT, self._failed_tries)
+        if uninstalled:
+            return SessionLost(retry_in, UNINSTALLED)
         fault = _fault(error)
         if fault != self._last_fault:
             logger.warning("The work session was lost: %s", fault, extra={"event": "session_lost"})
             self._last_fault = fault
         taken_over = isinstance(error, leader.LeadLost)
-        return SessionLost(retry.seconds_before(retry.RECONNECT, self._failed_tries), "" if taken_over else fault)
+        return SessionLost(retry_in, "" if taken_over else fault)
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -286,7 +293,5 @@ class WorkSession:
 
 
 def _fault(error: Exception) -> str:
-    """Return an error in one line that says what to do."""
-    if isinstance(error, UndefinedTable | InvalidSchemaName) and "listener." in str(error):
-        return "the listener's own tables are missing: run `listener install`"
+    """Return an error in one line."""
     return str(error).strip().split("\n", 1)[0]

@@ -81,27 +81,31 @@ reset client_min_messages;
 -- next
 do $$
 declare
-    schema_was_there boolean := false;
+    schema_was_there boolean;
     leftovers        text;
 begin
-    if pg_catalog.to_regclass('listener.installed') is not null then
-        select coalesce(pg_catalog.bool_or(existed), false) into schema_was_there
-        from listener.installed where file = '001_polling' and object = 'schema listener';
-        drop table listener.installed;
-    end if;
-    if pg_catalog.to_regnamespace('listener') is null or schema_was_there then
+    if pg_catalog.to_regclass('listener.installed') is null then
         return;
     end if;
+    select existed into schema_was_there from listener.installed
+    where file = '001_polling' and object = 'schema listener';
     select pg_catalog.string_agg(name, ', ') into leftovers from (
+        select 'what sql/002_ledger.up.sql made' from listener.installed where file = '002_ledger'
+        union all
         select c.relname::text from pg_catalog.pg_class c
         where c.relnamespace = 'listener'::pg_catalog.regnamespace and c.relkind in ('r', 'p', 'v', 'm', 'f', 'S')
+          and c.relname <> 'installed' and not schema_was_there
         union all
-        select p.proname::text from pg_catalog.pg_proc p where p.pronamespace = 'listener'::pg_catalog.regnamespace
+        select p.proname::text from pg_catalog.pg_proc p
+        where p.pronamespace = 'listener'::pg_catalog.regnamespace and not schema_was_there
     ) as o (name);
-    if leftovers is null then
-        drop schema listener;
-    else
+    if leftovers is not null then
         raise warning 'schema listener stays, since it is not empty (%): run sql/003_notify.down.sql and sql/002_ledger.down.sql, then this file again', leftovers;
+        return;
+    end if;
+    drop table listener.installed;
+    if not schema_was_there then
+        drop schema listener;
     end if;
 end
 $$;

@@ -5,30 +5,74 @@
 --
 -- Nothing that exists is changed but the database's statement_timeout: rows, tables and indexes are only added.
 -- Safe to run again, also after a run that broke off.
-set search_path = public;
+set search_path = pg_catalog; -- the first step puts schema public in, so that where it refuses, nothing else is done
 set statement_timeout = '30s';
 set lock_timeout = '2s';
 set client_min_messages = warning;
 -- next
 do $$
 declare
-    missing text;
+    schema_existed constant boolean := to_regnamespace('listener') is not null;
+    missing        text;
 begin
-    select pg_catalog.string_agg(name, ', ') into missing
+    if current_setting('server_version_num')::integer < 130000 then
+        raise exception 'PostgreSQL 13 or newer is needed; this server is %', current_setting('server_version');
+    end if;
+
+    select string_agg(name, ', ') into missing
     from unnest(array['orders_inbox', 'order_items_inbox', 'configuration_params', 'workflow_controls',
                       'sync_watermark', 'shipped_orders', 'shipped_items', 'shipstation_order_line_items',
                       'bundle_skus', 'bundle_components', 'sku_lot']) as t (name)
-    where pg_catalog.to_regclass('public.' || name) is null;
+    where to_regclass('public.' || name) is null;
     if missing is not null then
         raise exception 'tables of the shop are missing in schema public: %; is this the shop''s database? To create them, run sql/base_tables.sql or `listener install --base-tables`', missing;
     end if;
-end
-$$;
--- next
-do $$
-declare
-    existed constant boolean := pg_catalog.to_regnamespace('listener') is not null;
-begin
+
+    select string_agg(what, ', ') into missing from (
+        select format('CREATE on database %s', current_database())
+        where not schema_existed and not has_database_privilege(current_database(), 'create')
+        union all
+        select 'USAGE and CREATE on schema listener'
+        where not (has_schema_privilege(to_regnamespace('listener')::oid, 'usage')
+                   and has_schema_privilege(to_regnamespace('listener')::oid, 'create'))
+        union all
+        select 'CREATE on schema public'
+        where not has_schema_privilege('public', 'create')
+          and exists (select from unnest(array['polling_state', 'idx_orders_inbox_awaiting', 'idx_orders_inbox_pending',
+                                               'idx_orders_inbox_key', 'idx_shipped_orders_key']) as t (name)
+                      where to_regclass('public.' || name) is null)
+        union all
+        select 'ownership of table ' || relname from pg_class
+        where relnamespace = 'public'::regnamespace and not pg_has_role(relowner, 'usage')
+          and relname in ('orders_inbox', 'shipped_orders', 'configuration_params', 'workflow_controls')
+    ) as needed (what);
+    if missing is not null then
+        raise exception 'role % may not install here, it needs: %; run this as the owner of the shop''s tables, or have that granted', current_user, missing;
+    end if;
+
+    select string_agg(format('%s, which is %s', oid::regclass, kind), '; ') into missing from (
+        select c.oid, case when c.relkind in ('r', 'p') then 'a table without column ' || ours.column_name
+                           else 'no table' end
+        from (values ('public.polling_state', 'last_upload_count'), ('public.polling_state', 'last_upload_check'),
+                     ('public.polling_state', 'last_xml_count'), ('public.polling_state', 'last_xml_check'),
+                     ('listener.installed', 'previous')) as ours (name, column_name)
+        join pg_class c on c.oid = to_regclass(ours.name)
+        where c.relkind not in ('r', 'p')
+           or not exists (select from pg_attribute a
+                          where a.attrelid = c.oid and a.attname = ours.column_name and not a.attisdropped)
+        union all
+        select to_regclass('public.' || ours.name), 'no index on ' || ours.table_name
+        from (values ('idx_orders_inbox_awaiting', 'orders_inbox'), ('idx_orders_inbox_pending', 'orders_inbox'),
+                     ('idx_orders_inbox_key', 'orders_inbox'), ('idx_shipped_orders_key', 'shipped_orders')
+             ) as ours (name, table_name)
+        where to_regclass('public.' || ours.name) is not null
+          and not exists (select from pg_index i where i.indexrelid = to_regclass('public.' || ours.name)
+                                                   and i.indrelid = to_regclass('public.' || ours.table_name))
+    ) as foreign_object (oid, kind);
+    if missing is not null then
+        raise exception 'something else is in the way: %; rename it, then run this again', missing;
+    end if;
+
     create schema if not exists listener;
     create table if not exists listener.installed (
         file     text not null,
@@ -37,23 +81,21 @@ begin
         previous text,
         primary key (file, object)
     );
-    insert into listener.installed (file, object, existed) values ('001_polling', 'schema listener', existed)
+    insert into listener.installed (file, object, existed)
+    values ('001_polling', 'schema listener', schema_existed),
+           ('001_polling', 'table polling_state', to_regclass('public.polling_state') is not null)
     on conflict do nothing;
+    create table if not exists public.polling_state (
+        id                integer primary key default 1,
+        last_upload_count integer default 0,
+        last_upload_check timestamp default current_timestamp,
+        last_xml_count    integer default 0,
+        last_xml_check    timestamp default current_timestamp,
+        constraint single_row check (id = 1)
+    );
+    perform set_config('search_path', 'public', false);
 end
 $$;
--- next
-insert into listener.installed (file, object, existed)
-select '001_polling', 'table polling_state', to_regclass('public.polling_state') is not null
-on conflict do nothing;
-
-create table if not exists polling_state (
-    id                integer primary key default 1,
-    last_upload_count integer default 0,
-    last_upload_check timestamp default current_timestamp,
-    last_xml_count    integer default 0,
-    last_xml_check    timestamp default current_timestamp,
-    constraint single_row check (id = 1)
-);
 -- next
 -- Each of the next three notes and adds in one statement, and so under one snapshot.
 with added as (

@@ -4,17 +4,71 @@
 --
 -- No foreign key points to the shop's tables: their clean-up deletes old orders, and what we know of them must stay.
 -- The ledger's key is the order number in its one normal form, upper case and without blanks around it.
--- Needs sql/001_polling.up.sql. Safe to run again.
+-- Needs sql/001_polling.up.sql. Safe to run again, also while the listener runs: it waits for locks for less time than a
+-- statement of the listener would that has to wait behind it.
 set search_path = public;
 set statement_timeout = '30s';
-set lock_timeout = '2s';
+set lock_timeout = '1s';
 set client_min_messages = warning;
 -- next
+-- What is in the way is named, not built upon: a relation of one of our names without the column that tells it as ours,
+-- or a function that belongs to somebody else.
 do $$
+declare
+    others text;
 begin
     if pg_catalog.to_regclass('listener.installed') is null then
         raise exception 'schema listener is missing: run sql/001_polling.up.sql first, or `listener install`';
     end if;
+    select pg_catalog.string_agg(what, ', ') into others from (
+        select 'listener.' || c.relname
+        from (values ('leader', 'epoch'), ('home', 'system_identifier'), ('ledger', 'order_key'),
+                     ('history', 'order_key'), ('mirror', 'order_key'), ('mirror_state', 'watermark'),
+                     ('conflicts', 'order_key'), ('requeues', 'order_key'), ('budget', 'tokens'),
+                     ('api_calls', 'endpoint'), ('config_log', 'verdict'), ('minutes', 'process'), ('imports', 'revision'),
+                     ('quarantine', 'import_id'), ('imported_orders', 'order_key')) as ours (name, column_name)
+        join pg_catalog.pg_class c on c.oid = pg_catalog.to_regclass('listener.' || ours.name)
+        where c.relkind <> 'r' or not exists (
+            select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attname = ours.column_name)
+        union all
+        select 'listener.' || p.proname || '() of role ' || p.proowner::pg_catalog.regrole
+        from pg_catalog.pg_proc p where p.pronamespace = 'listener'::pg_catalog.regnamespace
+          and p.proname in ('note_new_states', 'note_changed_states')
+          and not pg_catalog.pg_has_role(p.proowner, 'usage')
+    ) as foreign_object (what);
+    if others is not null then
+        raise exception 'something else is in the way: %; rename it, then run this again', others;
+    end if;
+    insert into listener.installed (file, object, existed) values ('002_ledger', 'tables', false) on conflict do nothing;
+end
+$$;
+-- next
+-- What an earlier state of this file has made otherwise, before the first release.
+do $$
+declare
+    change text;
+begin
+    for change in
+        select pg_catalog.format('alter table listener.%I add column %I %s', ours.name, column_name, definition)
+        from (values
+            ('ledger', 'doubt', 'text check (doubt in (''no answer'', ''locked there'', ''failed alone''))'),
+            ('ledger', 'batch_limit', 'integer'),
+            ('ledger', 'again', 'integer not null default 1'),
+            ('ledger', 'requeued_at', 'timestamptz'),
+            ('ledger', 'owner', 'text')) as ours (name, column_name, definition)
+        join pg_catalog.pg_class c on c.oid = pg_catalog.to_regclass('listener.' || ours.name)
+        where not exists (
+            select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attname = ours.column_name)
+        union all
+        select pg_catalog.format('drop index %s', i.indexrelid::pg_catalog.regclass)
+        from pg_catalog.pg_index i
+        where i.indrelid = pg_catalog.to_regclass('listener.ledger')
+          and (i.indexrelid = pg_catalog.to_regclass('listener.ledger_unwritten')
+               or i.indexrelid = pg_catalog.to_regclass('listener.ledger_open')
+                  and pg_catalog.pg_get_expr(i.indpred, i.indrelid) not like '%held_back%')
+    loop
+        execute change;
+    end loop;
 end
 $$;
 -- next
@@ -117,12 +171,30 @@ begin
 end
 $$;
 
-create or replace trigger listener_ledger_inserted after insert on listener.ledger
-referencing new table as new_rows for each statement execute function listener.note_new_states();
-
-create or replace trigger listener_ledger_updated after update on listener.ledger
-referencing old table as old_rows new table as new_rows
-for each statement execute function listener.note_changed_states();
+-- The definitions are written as pg_get_triggerdef() shows them. One that is another is replaced in one transaction.
+do $$
+declare
+    definition text;
+    name       text;
+begin
+    for definition in
+        select d from unnest(array[
+            'CREATE TRIGGER listener_ledger_inserted AFTER INSERT ON listener.ledger REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION listener.note_new_states()',
+            'CREATE TRIGGER listener_ledger_updated AFTER UPDATE ON listener.ledger REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION listener.note_changed_states()'
+        ]) as d
+        where not exists (select from pg_catalog.pg_trigger t
+                          where t.tgrelid = 'listener.ledger'::regclass and t.tgenabled = 'O'
+                            and pg_catalog.pg_get_triggerdef(t.oid) = d)
+    loop
+        name := pg_catalog.split_part(definition, ' ', 3);
+        if exists (select from pg_catalog.pg_trigger t
+                   where t.tgrelid = 'listener.ledger'::regclass and t.tgname = name) then
+            execute pg_catalog.format('drop trigger %I on listener.ledger', name);
+        end if;
+        execute definition;
+    end loop;
+end
+$$;
 -- next
 -- What ShipStation is known to have, whoever made it there. A row stays when the order vanishes from the lists.
 create table if not exists listener.mirror (
@@ -276,6 +348,23 @@ create table if not exists listener.imported_orders (
     import_id bigint,
     at        timestamptz default clock_timestamp()
 );
+-- next
+-- The role of sql/roles.sql, where that let it in, works with what is new, or was made anew, as well.
+do $$
+begin
+    if exists (select from pg_catalog.pg_class c, pg_catalog.aclexplode(c.relacl) acl
+               where c.oid = pg_catalog.to_regclass('public.orders_inbox')
+                 and acl.grantee = pg_catalog.to_regrole('listener_worker')) then
+        grant usage on schema listener to listener_worker;
+        grant select, insert, update, delete on all tables in schema listener to listener_worker;
+        revoke insert, update, delete on listener.installed from listener_worker;
+        grant select, update (last_upload_count, last_upload_check, last_xml_count, last_xml_check)
+            on public.polling_state to listener_worker;
+    end if;
+exception when insufficient_privilege then
+    raise warning 'role listener_worker was not let in to what is new (%): run sql/roles.sql', sqlerrm;
+end
+$$;
 -- next
 reset client_min_messages;
 reset lock_timeout;

@@ -14,9 +14,19 @@ set statement_timeout = '2min';
 set lock_timeout = '200ms';
 -- next
 do $$
+declare
+    others text;
 begin
     if pg_catalog.to_regclass('listener.installed') is null then
         raise exception 'schema listener is missing: run sql/001_polling.up.sql first, or `listener install`';
+    end if;
+    select pg_catalog.string_agg(pg_catalog.format('listener.%s() of role %s', p.proname,
+                                                   p.proowner::pg_catalog.regrole), ', ') into others
+    from pg_catalog.pg_proc p where p.pronamespace = 'listener'::pg_catalog.regnamespace
+      and p.proname in ('ring_for_inserted_orders', 'ring_for_updated_orders', 'tell_flags', 'tell_workflows')
+      and not pg_catalog.pg_has_role(p.proowner, 'usage');
+    if others is not null then
+        raise exception 'something else is in the way: %; rename it, then run this again', others;
     end if;
 end
 $$;
@@ -157,6 +167,8 @@ declare
     tries constant integer := coalesce(nullif(pg_catalog.current_setting('listener.lock_tries', true), ''), '100');
     table_name text;
     definition text;
+    name       text;
+    replaces   boolean; -- a trigger of that name, which is another: dropping it must wait for readers too
     done       boolean;
     blockers   text;
 begin
@@ -170,23 +182,36 @@ begin
                                       where t.tgrelid = ('public.' || table_name)::regclass and t.tgenabled = 'O'
                                         and pg_catalog.pg_get_triggerdef(t.oid) = d)
                 loop
-                    execute pg_catalog.replace(definition, 'CREATE TRIGGER', 'CREATE OR REPLACE TRIGGER');
+                    name := pg_catalog.split_part(definition, ' ', 3);
+                    replaces := exists (select from pg_catalog.pg_trigger t
+                                        where t.tgrelid = ('public.' || table_name)::regclass and t.tgname = name);
+                    if replaces then
+                        execute pg_catalog.format('drop trigger %I on public.%I', name, table_name);
+                    end if;
+                    execute definition;
                 end loop;
                 done := true;
             exception when lock_not_available then
                 done := false;
-                select pg_catalog.string_agg(distinct coalesce('pid ' || l.pid, 'a prepared transaction'), ', ')
+                select pg_catalog.string_agg(distinct case when l.pid is null then 'a prepared transaction' else
+                    pg_catalog.concat_ws(', ', 'pid ' || l.pid, 'user ' || a.usename,
+                        'application ' || nullif(a.application_name, ''),
+                        'for ' || pg_catalog.date_trunc('second', pg_catalog.clock_timestamp() - a.xact_start)) ||
+                    coalesce(': ' || pg_catalog.left(pg_catalog.regexp_replace(pg_catalog.substring(
+                        a.query, '^.*?(?=''|\$|\m[0-9]|$)'), '\s+', ' ', 'g'), 60), '') end, '; ')
                 into blockers
                 from pg_catalog.pg_locks l join pg_catalog.pg_database d on d.oid = l.database
-                where l.locktype = 'relation' and l.relation = ('public.' || table_name)::regclass and l.granted
-                  and d.datname = pg_catalog.current_database() and l.mode not in ('AccessShareLock', 'RowShareLock');
+                left join pg_catalog.pg_stat_activity a on a.pid = l.pid
+                where l.locktype = 'relation' and l.relation = ('public.' || table_name)::regclass
+                  and d.datname = pg_catalog.current_database()
+                  and (replaces or l.mode not in ('AccessShareLock', 'RowShareLock'));
             end;
             commit;
             exit when done;
             perform pg_catalog.pg_sleep(0.1);
         end loop;
         if not done then
-            raise exception 'no lock on table % in % tries, held by %: wait for it or end it (select pg_terminate_backend(pid)), then run sql/003_notify.up.sql again',
+            raise exception 'no lock on table % in % tries; in the way: %. Wait for that to end, or end it (select pg_terminate_backend(pid)), then run sql/003_notify.up.sql again',
                 table_name, tries, coalesce(blockers, 'somebody who has left since');
         end if;
     end loop;

@@ -1,7 +1,7 @@
 -- Looks whether everything that sql/001, 002 and 003 make is there and in force; changes nothing. Says 'ok', or fails
 -- with one error that names all that is missing. `listener verify` shows the same checks a line each.
 --
--- The checks are gathered in the setting `listener.verify` of this session, as JSON: [{check, ok, todo}, …].
+-- The checks are gathered in the setting `listener.verify` of this session, as JSON: [{check, ok, todo}, ...].
 -- statement_timeout is looked at as the session got it (reset_val), whatever was SET since.
 set search_path = public;
 set statement_timeout = '30s';
@@ -9,19 +9,21 @@ set lock_timeout = '2s';
 -- next
 do $$
 declare
-    checks        jsonb;
-    tables        text;
-    columns       text;
-    state_rows    bigint := 0;
-    ledger_tables text;
-    ledger_rows   boolean := false;
-    flags         text;
-    flags_missing text := 'all of them';
-    workflows     text := 'all of them';
-    triggers      text;
-    altered       text;
-    keyless       text;
-    timeout       text;
+    checks         jsonb;
+    tables         text;
+    columns        text;
+    state_rows     bigint := 0;
+    ledger_tables  text;
+    ledger_columns text;
+    ledger_rows    boolean := false;
+    flags          text;
+    flags_missing  text := 'all of them';
+    flags_doubled  text;
+    workflows      text := 'all of them';
+    triggers       text;
+    altered        text;
+    keyless        text;
+    timeout        text;
 begin
     select string_agg(name, ', ') into tables
     from unnest(array['orders_inbox', 'order_items_inbox', 'configuration_params', 'workflow_controls',
@@ -47,6 +49,9 @@ begin
                           'manual_order_pattern', 'idle_policy', 'idle_after']) as wanted (name)
         left join public.configuration_params c
             on c.category = 'Polling' and c.parameter_name = wanted.name and c.sku is null;
+        select string_agg(parameter_name, ', ') into flags_doubled from (
+            select parameter_name from public.configuration_params where category = 'Polling' and sku is null
+            group by parameter_name having count(*) > 1) as doubled;
     end if;
     if to_regclass('public.workflow_controls') is not null then
         select string_agg(name, ', ') into workflows
@@ -59,6 +64,12 @@ begin
                       'budget', 'api_calls', 'config_log', 'minutes', 'imports', 'quarantine',
                       'imported_orders']) as t (name)
     where to_regclass('listener.' || name) is null;
+    -- Columns that came after the first state of sql/002_ledger.up.sql: who runs it again gets them.
+    select string_agg('column ' || ours.column_name || ' of ' || ours.name, ', ') into ledger_columns
+    from (values ('ledger', 'doubt'), ('ledger', 'batch_limit'), ('ledger', 'again'), ('ledger', 'requeued_at'),
+                 ('ledger', 'owner')) as ours (name, column_name)
+    join pg_class c on c.oid = to_regclass('listener.' || ours.name)
+    where not exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = ours.column_name);
     if ledger_tables is null then
         select (select count(*) from listener.leader) = 1 and (select count(*) from listener.budget) = 1
            and (select count(*) from listener.mirror_state) = 1
@@ -130,16 +141,18 @@ begin
                    and i.indrelid = to_regclass('public.shipped_orders') and i.indpred is null
                    and pg_get_expr(i.indexprs, i.indrelid) = 'upper(btrim(order_number))'),
          'run sql/001_polling.up.sql or `listener install`; if an index of that name has another expression, first drop index concurrently idx_shipped_orders_key'),
-        (format('the flags are there%s', ': ' || flags), flags_missing is null,
-         format('missing in configuration_params, category Polling, sku NULL: %s; run sql/001_polling.up.sql or `listener install`', flags_missing)),
+        (format('the flags are there%s', ': ' || flags), flags_missing is null and flags_doubled is null,
+         concat_ws('; ', 'missing in configuration_params, category Polling, sku NULL: ' || flags_missing || '; run sql/001_polling.up.sql or `listener install`',
+                   'more than one row in category Polling, sku NULL: ' || flags_doubled || '; delete all but the one that is meant')),
         ('the workflows are there', workflows is null,
          format('missing in workflow_controls: %s; run sql/001_polling.up.sql or `listener install`', workflows)),
         ('statement_timeout is 15s', timeout = '15000',
          format('a new session gets %s; run sql/001_polling.up.sql as the owner of the database, and look for a setting of your own role: select * from pg_db_role_setting',
                 case timeout when '0' then 'none' else timeout || ' ms' end)),
-        ('the listener''s own tables are there', ledger_tables is null and ledger_rows,
+        ('the listener''s own tables are there', ledger_tables is null and ledger_columns is null and ledger_rows,
          format('missing: %s; run sql/002_ledger.up.sql or `listener install`',
-                coalesce(ledger_tables, 'the one row of leader, budget or mirror_state'))),
+                coalesce(nullif(concat_ws(', ', ledger_tables, ledger_columns), ''),
+                         'the one row of leader, budget or mirror_state'))),
         ('the triggers are there and enabled', triggers is null,
          format('missing or disabled: %s; run sql/003_notify.up.sql or `listener install`', triggers)),
         ('the trigger functions are as they were installed', altered is null,

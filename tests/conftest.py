@@ -17,8 +17,13 @@ from listener.embedded.postgres import EmbeddedPostgres, free_port
 from tests.support.postgres import Cluster, fast_folder, running_cluster
 from tests.support.process import ListenerProcess
 from tests.support.proxy import TcpProxy
+from tests.support.worker import as_worker
 
 PRODUCTION_SCHEMA = Path(__file__).parent / "data" / "production_schema.sql"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--as-worker", action="store_true", help="run every `listener` process under sql/roles.sql's role")
 
 
 def pytest_configure() -> None:
@@ -101,7 +106,10 @@ def tcp_proxy() -> Iterator[Callable[[int], TcpProxy]]:
 
 
 @pytest.fixture
-def listener_process(shipstation: "ShipStationSimulator") -> Iterator[Callable[..., ListenerProcess]]:  # noqa: F821
+def listener_process(
+    shipstation: "ShipStationSimulator",  # noqa: F821
+    request: pytest.FixtureRequest,
+) -> Iterator[Callable[..., ListenerProcess]]:
     """Start `listener run` on a database: `listener_process(dsn)`, with `NAME="value"` for more environment.
 
     It talks to the test's `shipstation` and serves its status page. Its log is printed when the test fails.
@@ -110,6 +118,8 @@ def listener_process(shipstation: "ShipStationSimulator") -> Iterator[Callable[.
     with tempfile.TemporaryDirectory() as folder, ExitStack() as processes:
 
         def start(database_url: str, *arguments: str, **environment: str) -> ListenerProcess:
+            if request.config.getoption("--as-worker"):
+                database_url = as_worker(database_url)
             usual = {
                 "DATABASE_URL": database_url,
                 "SHIPSTATION_API_KEY": shipstation.api_key,

@@ -76,20 +76,30 @@ def uninstall(only_print: bool) -> None:
 
 
 @click.command()
-@click.argument("what", type=click.Choice(sorted(files.ROLLBACKS)))
+@click.argument("what", type=click.Choice(list(files.ROLLBACKS)))
+@click.option("--back", is_flag=True, help="Take the rollback of the flags back.")
 @print_option
-def rollback(what: str, only_print: bool) -> None:
+def rollback(what: str, back: bool, only_print: bool) -> None:
     """Switch a part off at once, without a restart.
 
-    flags: polling every 300 seconds, as before. notify: no triggers, the heartbeat goes on.
+    flags: polling every 300 seconds, as before (--back: the flags as they were). notify: no triggers, the heartbeat
+    goes on. all: everything that install made; the listener's memory is lost with it, orders are not. After notify and
+    all, `listener install` is the way back.
 
     \b
     Example: listener rollback notify
+             listener rollback flags --back
     """
+    if back and what != "flags":
+        raise click.UsageError(f"rollback {what} is taken back with `listener install`")
+    file = files.FLAGS_BACK if back else files.ROLLBACKS[what]
     if only_print:
-        click.echo(files.script((files.ROLLBACKS[what],)), nl=False)
+        click.echo(files.script((file,)), nl=False)
         return
-    _report(files.rollback(read_direct_url(os.environ), what, tell=_tell))
+    url = read_direct_url(os.environ)
+    _report(files.flags_back(url, tell=_tell) if back else files.rollback(url, what, tell=_tell))
+    if not back:
+        click.echo(f"to take it back: `listener {'rollback flags --back' if what == 'flags' else 'install'}`")
 
 
 @click.command()

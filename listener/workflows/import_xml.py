@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import psycopg
 
-from listener.database import Connection
+from listener.database import UNINSTALLED, Connection, is_uninstalled
 from listener.errors import Rejected, Transient
 from listener.events import StepReport
 from listener.metrics import Metrics
@@ -168,7 +168,4 @@ def _expand(connection: Connection, orders: Sequence[XmlOrder]) -> tuple[list[Xm
 
 
 def _sentence(error: psycopg.Error) -> str:
-    text = str(error).strip().partition("\n")[0]
-    if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.InvalidSchemaName):
-        return f"{text}; run `listener install`"
-    return text
+    return UNINSTALLED if is_uninstalled(error) else str(error).strip().partition("\n")[0]

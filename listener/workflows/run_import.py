@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import psycopg
 
+from listener.database import UNINSTALLED
 from listener.errors import Transient
 from listener.events import IMPORT, Event, Failed, Imported, RunImport
 from listener.metrics import Metrics
@@ -28,7 +29,8 @@ class ImportRunner:
             report = self._workflow.step(action.source.value)
         except (Transient, psycopg.Error) as error:
             fault = str(error).strip().split("\n", 1)[0]
-            logger.warning("Import error: %s", fault, extra={"event": "import_error"})
+            if fault != UNINSTALLED:  # this is said once, for all workflows together
+                logger.warning("Import error: %s", fault, extra={"event": "import_error"})
         except Exception as error:
             fault = "an error of the listener's own, see the log"
             logger.exception("Import error: %s", error, extra={"event": "bug"})

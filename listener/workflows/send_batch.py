@@ -173,4 +173,5 @@ def _write_without_ledger(connection: Connection, pending: Unrecorded) -> None:
     ids = {candidate.order_key: candidate.order_inbox_id for candidate in pending.batch}
     there = [settled for settled in pending.settled if settled.state == "accepted"]
     rows.write_ids(connection, [(ids[s.order_key], s.shipstation_order_id or "") for s in there])
-    logger.warning("Schema listener is gone: run `listener install`", extra={"event": "no_schema"})
+    text = "The ledger is gone: what ShipStation has taken stands in orders_inbox alone (%d orders)"
+    logger.warning(text, len(there), extra={"event": "no_ledger"})

@@ -1,4 +1,5 @@
-"""How soon: from an order's COMMIT to its claim and to its request, and from a flag's COMMIT to its being in force.
+"""How soon: from an order's COMMIT to its claim and to its request, from a flag's COMMIT to its being in force, and
+from that of sql/rollback/flags.sql, or of its reverse, to all three flags being in force.
 
     python scripts/bench/latency.py [--samples 200] [--json]
 
@@ -15,6 +16,7 @@ import psycopg
 from stage import ASLEEP, Connection, running_listener, set_flag, shop, wait_until
 
 from listener.embedded.shipstation import ShipStationSimulator
+from listener.install import flags_back, rollback
 
 ORDER = """
 with o as (
@@ -80,6 +82,25 @@ def flag_latencies(url: str, operator: Connection, shipstation: ShipStationSimul
     return latencies
 
 
+ROLLED_BACK_MS = """
+select extract(epoch from max(in_force_at) - pg_xact_commit_timestamp((select xmin from configuration_params
+                          where parameter_name = 'fast_polling_enabled' and category = 'Polling'))) * 1000
+from listener.config_log where id > {seen} having count(*) = 3
+"""
+
+
+def rollback_latencies(url: str, operator: Connection, samples: int) -> tuple[list[float], list[float]]:
+    """Return milliseconds from COMMIT to in force, by the database's clock: of the rollback, and of its reverse."""
+    latencies: tuple[list[float], list[float]] = ([], [])
+    wait_until(operator, ASLEEP)
+    for _ in range(samples):
+        for run, values in zip((lambda: rollback(url, "flags"), lambda: flags_back(url)), latencies, strict=True):
+            seen = wait_until(operator, "select coalesce(max(id), 0) from listener.config_log")
+            run()
+            values.append(float(wait_until(operator, ROLLED_BACK_MS.format(seen=seen))))
+    return latencies
+
+
 def percentile(values: list[float], percent: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * percent / 100))]
 
@@ -99,6 +120,8 @@ def main() -> None:
                 "order: commit to request": requests,
                 "flag: commit to in force": flag_latencies(url, operator, shipstation, options.samples),
             }
+            there, back = rollback_latencies(url, operator, options.samples)
+            results |= {"rollback/flags in force": there, "rollback/flags_back": back}
     if options.json:
         print(json.dumps(results))
         return

@@ -51,18 +51,23 @@ begin
                 done := true;
             exception when lock_not_available then
                 done := false;
-                select pg_catalog.string_agg(distinct coalesce('pid ' || l.pid, 'a prepared transaction'), ', ')
+                select pg_catalog.string_agg(distinct case when l.pid is null then 'a prepared transaction' else
+                    pg_catalog.concat_ws(', ', 'pid ' || l.pid, 'user ' || a.usename,
+                        'application ' || nullif(a.application_name, ''),
+                        'for ' || pg_catalog.date_trunc('second', pg_catalog.clock_timestamp() - a.xact_start)) ||
+                    coalesce(': ' || pg_catalog.left(pg_catalog.regexp_replace(pg_catalog.substring(
+                        a.query, '^.*?(?=''|\$|\m[0-9]|$)'), '\s+', ' ', 'g'), 60), '') end, '; ')
                 into blockers
                 from pg_catalog.pg_locks l join pg_catalog.pg_database d on d.oid = l.database
-                where l.locktype = 'relation' and l.relation = ringing and l.granted
-                  and d.datname = pg_catalog.current_database();
+                left join pg_catalog.pg_stat_activity a on a.pid = l.pid
+                where l.locktype = 'relation' and l.relation = ringing and d.datname = pg_catalog.current_database();
             end;
             commit;
             exit when done;
             perform pg_catalog.pg_sleep(0.1);
         end loop;
         if not done then
-            raise warning 'the bell is off, but its triggers still stand on table % and do nothing: no lock in % tries, held by %; wait for it or end it (select pg_terminate_backend(pid)), then run the same again',
+            raise warning 'the bell is off, but its triggers still stand on table % and do nothing: no lock in % tries; in the way: %. Wait for that to end, or end it (select pg_terminate_backend(pid)), then run the same again',
                 ringing, tries, coalesce(blockers, 'somebody who has left since');
         end if;
     end loop;

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from listener.embedded.shipstation import ShipStationSimulator
-from listener.install import install, rollback
+from listener.install import rollback
 from tests.acceptance.conftest import wait_until_asleep
 from tests.support.process import ListenerProcess
 from tests.support.shop import Connection, insert_order, set_flag, switch, value_of
@@ -82,33 +82,6 @@ def test_while_the_upload_rests_writers_are_silenced(
 
 
 HOLDERS = "select count(*) from pg_locks where locktype = 'advisory' and classid = 1818850164 and granted"
-
-
-def test_without_triggers_orders_go_with_the_heartbeat_and_an_install_brings_the_bell_back(
-    dsn: str, shop: Connection, account: ShipStationSimulator, asleep: ListenerProcess
-) -> None:
-    set_flag(shop, "fast_polling_interval", "1")
-    asleep.wait_status(lambda status: status["flags"]["fast_polling_interval"] == 1)
-    rollback(dsn, "notify")
-    insert_order(shop, "BEAT-1")
-    assert account.wait_for_orders(1, 10)
-    asleep.wait_for("action=process source=heartbeat")
-    asleep.wait_status(lambda status: any("listener install" in reason for reason in status["degraded"]))
-    install(dsn)
-    asleep.wait_status(lambda status: status["degraded"] == [])
-    set_flag(shop, "fast_polling_interval", "3600")
-    asleep.wait_status(lambda status: status["flags"]["fast_polling_interval"] == 3600)
-    wait_until_asleep(asleep)
-    place = asleep.mark()
-    insert_order(shop, "BELL-1")
-    assert account.wait_for_orders(2, 5)
-    asleep.wait_for("action=process source=notify", after=place)
-
-
-def test_the_instant_rollback_is_in_force_at_once(dsn: str, asleep: ListenerProcess) -> None:
-    rollback(dsn, "flags")
-    flags = asleep.wait_status(lambda status: not status["flags"]["fast_polling_enabled"])["flags"]
-    assert (flags["fast_polling_interval"], flags["sync_interval"]) == (300, 300)
 
 
 def test_a_change_that_nobody_announced_is_seen_by_the_beat(

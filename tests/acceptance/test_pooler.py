@@ -20,6 +20,7 @@ from tests.support.pooler import TransactionPooler
 from tests.support.process import PASSED_ON, ListenerProcess
 from tests.support.shop import Connection, insert_order, row_of, set_flag, value_of
 from tests.support.wait import eventually
+from tests.support.worker import as_worker
 
 Start = Callable[..., ListenerProcess]
 
@@ -37,15 +38,21 @@ select array_agg(name) from pg_settings where source = 'session' and name <> 'ap
 
 
 @pytest.fixture
-def pooler(dsn: str) -> Iterator[TransactionPooler]:
-    with TransactionPooler(dsn, SIZE) as pooler:
+def target(dsn: str, request: pytest.FixtureRequest) -> str:
+    """The URL of the test's database as the pooler uses it: with the one user that it knows."""
+    return as_worker(dsn) if request.config.getoption("--as-worker") else dsn
+
+
+@pytest.fixture
+def pooler(target: str) -> Iterator[TransactionPooler]:
+    with TransactionPooler(target, SIZE) as pooler:
         yield pooler
 
 
 @pytest.fixture
-def pooled(dsn: str, pooler: TransactionPooler) -> str:
+def pooled(target: str, pooler: TransactionPooler) -> str:
     """The URL of the test's database by way of the pooler."""
-    return pooler.url(dsn)
+    return pooler.url(target)
 
 
 def listener(*arguments: str, **environment: str) -> str:

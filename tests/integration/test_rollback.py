@@ -9,7 +9,7 @@ from psycopg.conninfo import make_conninfo
 
 from listener.cli import schema
 from listener.errors import Fatal
-from listener.install import ROLLBACKS, install, rollback, sql_dir, uninstall
+from listener.install import FLAGS_BACK, ROLLBACKS, UNINSTALL, flags_back, install, rollback, sql_dir, uninstall
 from listener.locks import LEADER_KEY
 from tests.support.bell import Connection, hearing, holding
 from tests.support.catalog import catalog
@@ -34,6 +34,14 @@ def by_the_program(url: str, file: str) -> None:
 
 both_ways = pytest.mark.parametrize("run", [by_psql, by_the_program])
 Run = Callable[[str, str], None]
+
+
+def back_by_psql(url: str) -> None:
+    by_psql(url, FLAGS_BACK)
+
+
+both_ways_back = pytest.mark.parametrize("back", [back_by_psql, flags_back])
+Back = Callable[[str], object]
 
 
 def rings(url: str, number: str) -> bool:
@@ -73,6 +81,13 @@ def test_the_bells_rollback_and_its_down_file_do_the_same() -> None:
     assert texts[0] == texts[1]
 
 
+def test_the_rollback_of_everything_is_the_three_down_files(dsn: str) -> None:
+    whole, *parts = (
+        (sql_dir() / file).read_text().split("set search_path", 1)[1] for file in ("rollback/all.sql", *UNINSTALL)
+    )
+    assert whole == "set search_path".join(parts)
+
+
 def test_the_bell_is_off_at_once_while_somebody_holds_the_table(dsn: str) -> None:
     impatient = make_conninfo(dsn, options="-c listener.lock_tries=1")
     said: list[str] = []
@@ -82,7 +97,7 @@ def test_the_bell_is_off_at_once_while_somebody_holds_the_table(dsn: str) -> Non
         assert [
             line
             for line in said
-            if line.startswith("warning: the bell is off") and f"pid {reader.info.backend_pid};" in line
+            if line.startswith("warning: the bell is off") and f"pid {reader.info.backend_pid}, user" in line
         ]
         assert not rings(dsn, "A-1")
         assert other.execute(TRIGGERS).fetchone() == (2,)  # those of the other tables are gone
@@ -96,7 +111,7 @@ def test_an_uninstall_that_cannot_finish_says_so_and_finishes_later(dsn: str) ->
     impatient = make_conninfo(dsn, options="-c listener.lock_tries=1")
     with psycopg.connect(dsn) as reader:
         reader.execute("select * from orders_inbox")
-        with pytest.raises(Fatal, match="triggers are left, which do nothing"):
+        with pytest.raises(Fatal, match="nothing is taken away while triggers of the listener stand on orders_inbox"):
             uninstall(impatient)
         assert not rings(dsn, "A-1")
     uninstall(dsn)
@@ -140,14 +155,49 @@ def test_the_flags_rollback_puts_the_slow_values_in_force(dsn: str, run: Run) ->
         ).fetchone() == (11,)
 
 
-def test_the_flags_rollback_is_reversed_by_what_its_header_says(dsn: str) -> None:
+SLOW_BY_HAND = """
+update configuration_params set value = '300' where parameter_name = 'sync_interval';
+update configuration_params set value = '20' where parameter_name = 'fast_polling_interval'
+"""
+
+
+@both_ways_back
+def test_the_flags_come_back_as_they_were(dsn: str, back: Back) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
+        connection.execute(SLOW_BY_HAND)
+        connection.execute("delete from configuration_params where parameter_name = 'fast_polling_enabled'")
         before = values(connection)
-        rollback(dsn, "flags")
+        for _ in range(2):  # the second rollback finds its own values, and must not take them for what was there
+            rollback(dsn, "flags")
         assert values(connection) != before
-        header = (sql_dir() / "rollback/flags.sql").read_text().splitlines()
-        connection.execute("\n".join(line[2:] for line in header if line.startswith("--   ")).encode())
-        assert values(connection) == before
+        for _ in range(2):
+            back(dsn)
+            assert values(connection) == before
+
+
+def test_what_was_set_after_the_flags_rollback_stays(dsn: str) -> None:
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        rollback(dsn, "flags")
+        connection.execute("update configuration_params set value = '60' where parameter_name = 'sync_interval'")
+        flags_back(dsn)
+        assert values(connection)["sync_interval"] == "60"
+        assert values(connection)["fast_polling_interval"] == "15"
+
+
+@both_ways_back
+def test_the_flags_rollback_and_its_reverse_work_without_the_listeners_own_schema(
+    production_dsn: str, back: Back
+) -> None:
+    rollback(production_dsn, "flags")
+    with psycopg.connect(production_dsn, autocommit=True) as connection:
+        slow = {"fast_polling_enabled": "false", "fast_polling_interval": "300", "sync_interval": "300"}
+        assert values(connection) == slow
+        back(production_dsn)
+        assert values(connection) == {
+            "fast_polling_enabled": "true",
+            "fast_polling_interval": "15",
+            "sync_interval": "120",
+        }
 
 
 def test_the_flags_rollback_leaves_rows_of_other_categories_alone(dsn: str) -> None:
@@ -160,6 +210,9 @@ def test_the_flags_rollback_leaves_rows_of_other_categories_alone(dsn: str) -> N
         ]
 
 
+WAYS_BACK = {"flags": "`listener rollback flags --back`", "notify": "`listener install`", "all": "`listener install`"}
+
+
 @pytest.mark.parametrize("what", sorted(ROLLBACKS))
 def test_the_command_runs_the_file_or_only_prints_it(dsn: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DATABASE_URL", dsn)
@@ -168,7 +221,24 @@ def test_the_command_runs_the_file_or_only_prints_it(dsn: str, what: str, monkey
     assert (sql_dir() / ROLLBACKS[what]).read_text() in printed.stdout
     assert catalog(dsn) == before
     done = CliRunner().invoke(schema.rollback, [what])
-    assert (done.exit_code, done.stdout) == (0, f"applied sql/rollback/{what}.sql\n")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[0] == f"applied sql/rollback/{what}.sql"
+    assert WAYS_BACK[what] in done.stdout
+
+
+def test_the_command_takes_the_flags_rollback_back_and_no_other(dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", dsn)
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        before = values(connection)
+        rollback(dsn, "flags")
+        printed = CliRunner().invoke(schema.rollback, ["flags", "--back", "--print"])
+        assert (sql_dir() / FLAGS_BACK).read_text() in printed.stdout
+        done = CliRunner().invoke(schema.rollback, ["flags", "--back"])
+        assert (done.exit_code, done.stdout) == (0, "applied sql/rollback/flags_back.sql\n")
+        assert values(connection) == before
+    refused = CliRunner().invoke(schema.rollback, ["notify", "--back"])
+    assert refused.exit_code == 2
+    assert "`listener install`" in refused.stderr
 
 
 def test_the_bells_rollback_is_no_error_where_nothing_is_installed(production_dsn: str) -> None:

@@ -67,6 +67,40 @@ def test_up_and_down_leave_a_bare_database_as_it_was(empty_dsn: str, apply: Appl
     assert ask(empty_dsn, "select count(*) from workflow_controls") == [(0,)]
 
 
+ROWS = """
+select category, parameter_name, value, notes, sku from configuration_params
+union all select 'workflow', workflow_name, enabled::text, updated_by, null from workflow_controls
+order by 1, 2
+"""
+
+
+@pytest.mark.parametrize("greenfield", [True, False])
+def test_each_file_that_takes_away_leaves_what_was_there_before_its_reverse(
+    empty_dsn: str, production_dsn: str, greenfield: bool
+) -> None:
+    url = empty_dsn if greenfield else production_dsn
+    psql(url, *[BASE_TABLES] * greenfield)
+
+    def applied(*files: str) -> tuple[str, Any]:
+        psql(url, *files)
+        return catalog(url), ask(url, ROWS)
+
+    bare = applied()
+    polling = applied("001_polling.up.sql")
+    ledger = applied("002_ledger.up.sql")
+    whole = applied("003_notify.up.sql")
+    assert applied("rollback/flags.sql")[0] == whole[0]
+    assert applied("rollback/flags_back.sql") == whole
+    assert applied("rollback/notify.sql") == ledger
+    assert applied("003_notify.up.sql") == whole
+    assert applied("003_notify.down.sql") == ledger
+    assert applied("002_ledger.down.sql") == polling
+    assert applied("001_polling.down.sql") == bare
+    assert applied(*INSTALL) == whole
+    assert applied("rollback/all.sql") == bare
+    assert len({bare[0], polling[0], ledger[0], whole[0]}) == 4
+
+
 def test_what_the_first_rollout_left_behind_survives_the_uninstall(production_dsn: str) -> None:
     name = sql.Identifier(str(conninfo_to_dict(production_dsn)["dbname"]))
     with psycopg.connect(production_dsn, autocommit=True) as connection:

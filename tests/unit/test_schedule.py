@@ -372,9 +372,29 @@ def test_a_lost_work_session_loses_the_lead_and_is_opened_again() -> None:
     loop.on(SessionLost(retry_in=0.1))
     assert not loop.state.leading
     assert loop.jobs(after=0.1) == [Job.LEAD]
-    (action, *_) = loop.on(Led(leading=True))
+    loop.on(Led(leading=True))
+    loop.on(Done())  # the silence lock
+    (action, *_) = loop.on(Configured(loop.flags, loop.enabled))
     assert isinstance(action, RunUpload)
-    assert action.source is Source.RECONNECT
+    assert (action.job, action.source) == (Job.PASS, Source.RECONNECT)
+
+
+def test_a_leader_that_comes_back_reads_flags_and_switches_before_it_does_anything() -> None:
+    loop = Loop().fall_asleep()
+    loop.on(after=15)
+    loop.on(SessionLost(retry_in=0.1))
+    assert loop.jobs(after=0.1) == [Job.LEAD]
+    began = loop.on(Led(leading=True))
+    assert Simple.READ_CONFIG in began
+    assert not [action for action in began if isinstance(action, RunImport)]
+    loop.on(Done())  # the silence lock
+    loop.on(ListenLost())
+    loop.on(Listening(deaf=False))
+    assert loop.jobs(after=5) == [Job.BEAT]
+    assert loop.jobs(Beaten(due=True)) == []
+    assert loop.jobs(Configured(loop.flags, loop.enabled - {UPLOAD})) == [Job.SILENCE]
+    assert loop.jobs(Done()) == []
+    assert loop.jobs(Configured(loop.flags, loop.enabled)) == [Job.PASS]
 
 
 def test_a_standby_tries_each_second_and_when_the_leader_steps_down() -> None:
