@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import click
 
-from listener.embedded.shipstation import KINDS, Fault, ShipStationSimulator, parse_fault
+from listener.embedded.shipstation import Fault, ShipStationSimulator
 
 ENDING = {signal.SIGINT, signal.SIGTERM}
 
@@ -22,8 +22,8 @@ Examples:
 \b
 A fault is KIND or KIND:option=value,option=value. Every kind takes path, method,
 order (repeatable), times, probability and seed. Kinds:
-  {", ".join(list(KINDS)[:7])},
-  {", ".join(list(KINDS)[7:])}
+  {", ".join(list(Fault.KINDS)[:7])},
+  {", ".join(list(Fault.KINDS)[7:])}
 
 \b
 While it runs:
@@ -54,7 +54,7 @@ def simulate(shipstation_port: int, specs: tuple[str, ...]) -> None:
 
 def _read_faults(specs: tuple[str, ...]) -> list[Fault]:
     try:
-        return [parse_fault(spec) for spec in specs]
+        return [Fault.parse(spec) for spec in specs]
     except ValueError as error:
         raise click.ClickException(f"--fault: {error}") from error
 

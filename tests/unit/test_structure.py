@@ -125,10 +125,19 @@ def test_a_workflow_knows_neither_the_loop_nor_the_page(path: Path) -> None:
     assert not among(known_to(path), "listener.daemon", "listener.status")
 
 
-@each(inside("listener.embedded.shipstation"))
-def test_the_simulator_knows_nothing_of_the_program_it_tests(path: Path) -> None:
+SIMULATED = {
+    "listener.embedded.fault",
+    "listener.embedded.faults",
+    "listener.embedded.loopback",
+    "listener.embedded.shipstation",
+    "listener.embedded.simulator",
+}
+
+
+@each(inside(*SIMULATED))
+def test_a_simulator_knows_nothing_of_the_program_it_tests(path: Path) -> None:
     ours = among(known_to(path), "listener") - {"listener.embedded"}
-    assert not ours - among(ours, "listener.embedded.shipstation")
+    assert not ours - among(ours, *SIMULATED)
 
 
 @each(SOURCES)

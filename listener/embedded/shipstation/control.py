@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from listener.embedded.shipstation.calls import Answer, Call
-from listener.embedded.shipstation.fault import fault_from_json
+from listener.embedded.shipstation.fault import Fault
 
 if TYPE_CHECKING:
     from listener.embedded.shipstation import ShipStationSimulator
@@ -42,7 +42,7 @@ def _faults(simulator: "ShipStationSimulator", _call: Call) -> Any:
 
 
 def _add_faults(simulator: "ShipStationSimulator", call: Call) -> Any:
-    faults = [fault_from_json(one) for one in (call.body if isinstance(call.body, list) else [call.body])]
+    faults = [Fault.from_json(one) for one in (call.body if isinstance(call.body, list) else [call.body])]
     for fault in faults:
         simulator.inject(fault)
     return _faults(simulator, call)
