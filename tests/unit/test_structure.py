@@ -30,6 +30,7 @@ PURE = {
     "listener.shipstation.pacific",
     "listener.shipstation.payload",
     "listener.shipstation.window",
+    "listener.sources.source",
     "listener.sources.xcart",
     "listener.story.standing",
     "listener.state",
