@@ -127,6 +127,8 @@ def test_a_workflow_knows_neither_the_loop_nor_the_page(path: Path) -> None:
 
 
 SIMULATED = {
+    "listener.embedded.control",
+    "listener.embedded.drive",
     "listener.embedded.fault",
     "listener.embedded.faults",
     "listener.embedded.loopback",
