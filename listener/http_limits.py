@@ -66,8 +66,8 @@ def deadline(seconds: float) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-    if "late" in request:
-        raise TimeoutError(f"no whole answer within {seconds:.0f} s")
+        if "late" in request:
+            raise TimeoutError(f"no whole answer within {seconds:.0f} s")
 
 
 def _shut(request: dict[str, Any]) -> None:

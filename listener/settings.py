@@ -1,7 +1,7 @@
 """The settings: what the environment says, checked before anything is asked of the database.
 
-A fault names its variable and says how to mend it; it never repeats a value that may hold a secret. Files are read for
-NAME_FILE only: whether a host answers or a directory is there shows later, and mends itself without a restart.
+A fault names its variable and says how to mend it; it never repeats a value that may hold a secret. Files are read only
+where they hold one: whether a host answers or a directory is there shows later, and mends itself without a restart.
 """
 
 import base64
@@ -16,6 +16,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from listener.errors import Fatal, Rejected
+from listener.sources.drive.key import ServiceAccountKey, read_key
 
 T = TypeVar("T")
 
@@ -35,6 +36,24 @@ PASSWORD_IN_URL = re.compile(r"://[^:/@]*:([^@/]+)@")
 ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
 
 
+DRIVE = "drive:"
+FOLDER_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
+
+
+@dataclass(frozen=True, slots=True)
+class DriveFolder:
+    """A folder of Google Drive as the source of orders, and what opens it."""
+
+    folder_id: str
+    base_url: str
+    key_file: str
+    key: ServiceAccountKey
+
+    def read_key(self) -> ServiceAccountKey:
+        """Return the key that the file holds now. Raises Rejected, with words that follow the setting's name."""
+        return read_key(_read_file(self.key_file))
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What `run` needs to know. Secrets, and URLs that hold one, stay out of its repr."""
@@ -44,7 +63,7 @@ class Settings:
     shipstation_api_key: str = field(repr=False)
     shipstation_api_secret: str = field(repr=False)
     shipstation_base_url: str
-    order_source: str | None
+    order_source: str | DriveFolder | None
     status_address: tuple[str, int] | None
     alert_url: str | None = field(repr=False)
     log_level: str
@@ -59,6 +78,8 @@ class Settings:
         if self.alert_url:
             parts = urlsplit(self.alert_url)
             secrets += [self.alert_url, urlunsplit(("", "", parts.path, parts.query, ""))]
+        if isinstance(self.order_source, DriveFolder):
+            secrets += self.order_source.key.secrets()
         return list(dict.fromkeys(secret for secret in secrets if len(secret) >= SHORTEST_SECRET))
 
 
@@ -71,8 +92,8 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         listen_database_url=read.secret("LISTEN_DATABASE_URL", _database_url) or database_url,
         shipstation_api_key=read.secret("SHIPSTATION_API_KEY", _printable, required=True),
         shipstation_api_secret=read.secret("SHIPSTATION_API_SECRET", _printable, required=True),
-        shipstation_base_url=read.plain("SHIPSTATION_BASE_URL", "https://ssapi.shipstation.com", _base_url),
-        order_source=read.plain("ORDER_SOURCE", "", _directory),
+        shipstation_base_url=read.base_url("SHIPSTATION_BASE_URL", "https://ssapi.shipstation.com"),
+        order_source=_read_source(read),
         status_address=read.plain("STATUS_ADDRESS", "127.0.0.1:8750", _address),
         alert_url=read.secret("ALERT_URL", _alert_url) or None,
         log_level=read.plain("LOG_LEVEL", "INFO", lambda text: _one_of(LEVELS, text)),
@@ -80,6 +101,15 @@ def read_settings(env: Mapping[str, str]) -> Settings:
     )
     read.raise_faults()
     return settings
+
+
+def _read_source(read: "_Environment") -> str | DriveFolder | None:
+    source = read.plain("ORDER_SOURCE", "", _source)
+    base_url = read.base_url("DRIVE_BASE_URL", "https://www.googleapis.com")
+    if source is None or not source.startswith(DRIVE):
+        return source
+    key_file, key = read.key_file("GOOGLE_APPLICATION_CREDENTIALS")
+    return DriveFolder(source.removeprefix(DRIVE), base_url, key_file, key) if key else None
 
 
 def read_database_url(env: Mapping[str, str]) -> str:
@@ -135,6 +165,20 @@ class _Environment:
         if required:
             self._missing.append(name)
         return ""
+
+    def base_url(self, name: str, default: str) -> str:
+        return self.plain(name, default, lambda text: _base_url(text, default))
+
+    def key_file(self, name: str) -> tuple[str, ServiceAccountKey | None]:
+        """Return the path of a service account's key file and the key in it; None at a fault."""
+        path = self._env.get(name, "").strip()
+        try:
+            if not path:
+                raise Rejected("is not set: for a folder of Google Drive it names the key file of a service account")
+            return path, read_key(_read_file(path))
+        except Rejected as fault:
+            self._faults.append(f"{name} {fault}")
+            return path, None
 
     def raise_faults(self) -> None:
         faults = self._faults.copy()
@@ -192,19 +236,17 @@ _EXPECTED_DATABASE = (
 )
 
 
-def _base_url(text: str) -> str:
+def _base_url(text: str, example: str) -> str:
+    expected = f"must be an http or https URL without user, query or fragment, as in {example}"
     try:
         url = urlsplit(text)
         port_readable = url.port is None or url.port > 0
     except ValueError as error:
-        raise Rejected(_EXPECTED_BASE) from error
+        raise Rejected(expected) from error
     extra = url.username is not None or url.query or url.fragment or " " in text or not text.isprintable()
     if url.scheme not in ("http", "https") or not url.hostname or not port_readable or extra:
-        raise Rejected(_EXPECTED_BASE)
+        raise Rejected(expected)
     return text.rstrip("/")
-
-
-_EXPECTED_BASE = "must be an http or https URL without user, query or fragment, as in https://ssapi.shipstation.com"
 
 
 def _alert_url(text: str) -> str:
@@ -222,9 +264,17 @@ def _alert_url(text: str) -> str:
 _EXPECTED_ALERT = "must be an http or https URL without user or fragment, to which JSON can be posted"
 
 
-def _directory(text: str) -> str | None:
-    if text.lower().startswith("drive:") or "://" in text:
-        raise Rejected(f"= {_shown(text)} must be a directory, as in /srv/orders")
+def _source(text: str) -> str | None:
+    """Return a directory, or `drive:FOLDER_ID`."""
+    kind, colon, folder_id = text.partition(":")
+    if colon and kind.lower() == "drive":
+        if not FOLDER_ID.fullmatch(folder_id):
+            raise Rejected(
+                f"= {_shown(text)} must end in the folder's id, the last part of its address in Google Drive"
+            )
+        return DRIVE + folder_id
+    if "://" in text:
+        raise Rejected(f"= {_shown(text)} must be a directory, as in /srv/orders, or drive:FOLDER_ID")
     return text or None
 
 

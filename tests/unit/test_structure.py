@@ -30,6 +30,9 @@ PURE = {
     "listener.shipstation.pacific",
     "listener.shipstation.payload",
     "listener.shipstation.window",
+    "listener.sources.drive.answers",
+    "listener.sources.drive.key",
+    "listener.sources.drive.setbacks",
     "listener.sources.source",
     "listener.sources.xcart",
     "listener.story.standing",
@@ -141,6 +144,11 @@ SIMULATED = {
 def test_a_simulator_knows_nothing_of_the_program_it_tests(path: Path) -> None:
     ours = among(known_to(path), "listener") - {"listener.embedded"}
     assert not ours - among(ours, *SIMULATED)
+
+
+@each(outside("listener.sources.drive.tokens"))
+def test_one_module_alone_knows_google_auth(path: Path) -> None:
+    assert not among(known_to(path), "google")
 
 
 @each(SOURCES)
