@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from listener import setting_values as values
 from listener.errors import Fatal, Rejected
 from listener.sources.drive.key import ServiceAccountKey, read_key
 
@@ -33,11 +33,6 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FORMATS = ("text", "json")
 
 PASSWORD_IN_URL = re.compile(r"://[^:/@]*:([^@/]+)@")
-ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
-
-
-DRIVE = "drive:"
-FOLDER_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,36 +81,36 @@ class Settings:
 def read_settings(env: Mapping[str, str]) -> Settings:
     """Return the settings of `run`. Raises Fatal with every fault, in at most three lines."""
     read = _Environment(env)
-    database_url = read.secret("DATABASE_URL", _database_url, required=True)
+    database_url = read.secret("DATABASE_URL", values.database_url, required=True)
     settings = Settings(
         database_url=database_url,
-        listen_database_url=read.secret("LISTEN_DATABASE_URL", _database_url) or database_url,
-        shipstation_api_key=read.secret("SHIPSTATION_API_KEY", _printable, required=True),
-        shipstation_api_secret=read.secret("SHIPSTATION_API_SECRET", _printable, required=True),
+        listen_database_url=read.secret("LISTEN_DATABASE_URL", values.database_url) or database_url,
+        shipstation_api_key=read.secret("SHIPSTATION_API_KEY", values.printable, required=True),
+        shipstation_api_secret=read.secret("SHIPSTATION_API_SECRET", values.printable, required=True),
         shipstation_base_url=read.base_url("SHIPSTATION_BASE_URL", "https://ssapi.shipstation.com"),
         order_source=_read_source(read),
-        status_address=read.plain("STATUS_ADDRESS", "127.0.0.1:8750", _address),
-        alert_url=read.secret("ALERT_URL", _alert_url) or None,
-        log_level=read.plain("LOG_LEVEL", "INFO", lambda text: _one_of(LEVELS, text)),
-        log_format=read.plain("LOG_FORMAT", "text", lambda text: _one_of(FORMATS, text)),
+        status_address=read.plain("STATUS_ADDRESS", "127.0.0.1:8750", values.address),
+        alert_url=read.secret("ALERT_URL", values.alert_url) or None,
+        log_level=read.plain("LOG_LEVEL", "INFO", lambda text: values.one_of(LEVELS, text)),
+        log_format=read.plain("LOG_FORMAT", "text", lambda text: values.one_of(FORMATS, text)),
     )
     read.raise_faults()
     return settings
 
 
 def _read_source(read: "_Environment") -> str | DriveFolder | None:
-    source = read.plain("ORDER_SOURCE", "", _source)
+    source = read.plain("ORDER_SOURCE", "", values.source)
     base_url = read.base_url("DRIVE_BASE_URL", "https://www.googleapis.com")
-    if source is None or not source.startswith(DRIVE):
+    if source is None or not source.startswith(values.DRIVE):
         return source
     key_file, key = read.key_file("GOOGLE_APPLICATION_CREDENTIALS")
-    return DriveFolder(source.removeprefix(DRIVE), base_url, key_file, key) if key else None
+    return DriveFolder(source.removeprefix(values.DRIVE), base_url, key_file, key) if key else None
 
 
 def read_database_url(env: Mapping[str, str]) -> str:
     """Return DATABASE_URL, for the commands that only ask the database. Raises Fatal."""
     read = _Environment(env)
-    url = read.secret("DATABASE_URL", _database_url, required=True)
+    url = read.secret("DATABASE_URL", values.database_url, required=True)
     read.raise_faults()
     return url
 
@@ -123,7 +118,8 @@ def read_database_url(env: Mapping[str, str]) -> str:
 def read_direct_url(env: Mapping[str, str]) -> str:
     """Return LISTEN_DATABASE_URL, else DATABASE_URL: the SQL files set their session up, which a pooler would leak."""
     read = _Environment(env)
-    url = read.secret("LISTEN_DATABASE_URL", _database_url) or read.secret("DATABASE_URL", _database_url, required=True)
+    direct = read.secret("LISTEN_DATABASE_URL", values.database_url)
+    url = direct or read.secret("DATABASE_URL", values.database_url, required=True)
     read.raise_faults()
     return url
 
@@ -167,7 +163,7 @@ class _Environment:
         return ""
 
     def base_url(self, name: str, default: str) -> str:
-        return self.plain(name, default, lambda text: _base_url(text, default))
+        return self.plain(name, default, lambda text: values.base_url(text, default))
 
     def key_file(self, name: str) -> tuple[str, ServiceAccountKey | None]:
         """Return the path of a service account's key file and the key in it; None at a fault."""
@@ -209,90 +205,3 @@ def _same(variable: str, file: str) -> str:
     if variable and variable != file:
         raise Rejected("and the variable without _FILE are both set, and differ: unset one of them")
     return file
-
-
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise Rejected("holds a line break or another character that cannot be printed")
-    return text
-
-
-def _database_url(text: str) -> str:
-    # What libpq says about a bad URL is not passed on: it quotes the part that it could not read, often the password.
-    try:
-        parts = conninfo_to_dict(_printable(text))
-    except (psycopg.Error, UnicodeError) as error:
-        raise Rejected(_EXPECTED_DATABASE) from error
-    ports = str(parts.get("port") or "5432").split(",")
-    readable = all(port.isascii() and port.isdigit() and 0 < int(port[:6]) <= 65535 for port in ports)
-    if not readable or "@" in str(parts.get("host") or ""):
-        raise Rejected(_EXPECTED_DATABASE)
-    return text
-
-
-_EXPECTED_DATABASE = (
-    "is no address of a PostgreSQL database: expected postgresql://USER:PASSWORD@HOST:5432/NAME"
-    " (@ : / ? # % in the password are written %40 %3A %2F %3F %23 %25; after ? only what libpq knows)"
-)
-
-
-def _base_url(text: str, example: str) -> str:
-    expected = f"must be an http or https URL without user, query or fragment, as in {example}"
-    try:
-        url = urlsplit(text)
-        port_readable = url.port is None or url.port > 0
-    except ValueError as error:
-        raise Rejected(expected) from error
-    extra = url.username is not None or url.query or url.fragment or " " in text or not text.isprintable()
-    if url.scheme not in ("http", "https") or not url.hostname or not port_readable or extra:
-        raise Rejected(expected)
-    return text.rstrip("/")
-
-
-def _alert_url(text: str) -> str:
-    # The value is not repeated: its path is the secret.
-    try:
-        url = urlsplit(_printable(text))
-        usable = url.scheme in ("http", "https") and url.hostname and (url.port is None or url.port > 0)
-    except ValueError as error:
-        raise Rejected(_EXPECTED_ALERT) from error
-    if not usable or url.username is not None or url.fragment or " " in text:
-        raise Rejected(_EXPECTED_ALERT)
-    return text
-
-
-_EXPECTED_ALERT = "must be an http or https URL without user or fragment, to which JSON can be posted"
-
-
-def _source(text: str) -> str | None:
-    """Return a directory, or `drive:FOLDER_ID`."""
-    kind, colon, folder_id = text.partition(":")
-    if colon and kind.lower() == "drive":
-        if not FOLDER_ID.fullmatch(folder_id):
-            raise Rejected(
-                f"= {_shown(text)} must end in the folder's id, the last part of its address in Google Drive"
-            )
-        return DRIVE + folder_id
-    if "://" in text:
-        raise Rejected(f"= {_shown(text)} must be a directory, as in /srv/orders, or drive:FOLDER_ID")
-    return text or None
-
-
-def _address(text: str) -> tuple[str, int] | None:
-    if text.lower() == "off":
-        return None
-    match = ADDRESS.fullmatch(text)
-    if not match or int(match["port"]) > 65535:
-        raise Rejected(f"= {_shown(text)} must be host:port, as in 127.0.0.1:8750 or [::1]:8750, or off")
-    return match["host"].strip("[]"), int(match["port"])
-
-
-def _one_of(words: tuple[str, ...], text: str) -> str:
-    for word in words:
-        if word.lower() == text.lower():
-            return word
-    raise Rejected(f"= {_shown(text)} must be one of {', '.join(words)}")
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:60] + "…")
