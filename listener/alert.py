@@ -18,8 +18,8 @@ from urllib3 import Timeout
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from listener.health import Colour, colour_of
+from listener.http_limits import deadline, watched_pool
 from listener.metrics import Metrics
-from listener.shipstation.deadline import deadline, watched_pool
 
 logger = logging.getLogger(__name__)
 

@@ -26,10 +26,11 @@ from listener.log import calling_at_errors
 from listener.metrics import Metrics
 from listener.publish import Publisher
 from listener.schedule import next_due, react
-from listener.settings import Settings
+from listener.settings import DriveFolder, Settings
 from listener.shipstation.client import ShipStation
 from listener.signals import Signals
 from listener.sources.folder import Folder
+from listener.sources.source import OrderSource
 from listener.state import Import, State
 from listener.status.server import StatusServer
 from listener.threads import Worker
@@ -227,7 +228,13 @@ class Daemon:
 
 
 def _import_runner(settings: Settings, name: str, metrics: Metrics) -> ImportRunner | None:
-    if settings.order_source is None:
-        return None
-    source = Folder(Path(settings.order_source))
+    match settings.order_source:
+        case None:
+            return None
+        case DriveFolder() as folder:
+            from listener.sources.drive.open import open_folder  # noqa: PLC0415  it brings google-auth, 10 MB
+
+            source: OrderSource = open_folder(folder.folder_id, folder.base_url, folder.key, folder.read_key)
+        case path:
+            source = Folder(Path(path))
     return ImportRunner(ImportXml(lambda: connect_step(settings.database_url, name), source, metrics), metrics)

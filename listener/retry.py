@@ -58,3 +58,14 @@ def colliding(collided: Callable[[BaseException], bool]) -> Retrying:
     return Retrying(
         wait=wait_random(0, 0.3), retry=retry_if_exception(collided), stop=stop_after_attempt(10), reraise=True
     )
+
+
+def trying_again(fault: type[Transient], sleep: Callable[[float], None]) -> Retrying:
+    """Return the retry loop of a question that is safe to repeat: one more try, a moment later."""
+    return Retrying(
+        wait=wait_random(0.2, 0.6),
+        retry=retry_if_exception_type(fault),
+        stop=stop_after_attempt(2),
+        sleep=sleep,
+        reraise=True,
+    )

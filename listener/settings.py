@@ -1,7 +1,7 @@
 """The settings: what the environment says, checked before anything is asked of the database.
 
-A fault names its variable and says how to mend it; it never repeats a value that may hold a secret. Files are read for
-NAME_FILE only: whether a host answers or a directory is there shows later, and mends itself without a restart.
+A fault names its variable and says how to mend it; it never repeats a value that may hold a secret. Files are read only
+where they hold one: whether a host answers or a directory is there shows later, and mends itself without a restart.
 """
 
 import base64
@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
-import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from listener import setting_values as values
 from listener.errors import Fatal, Rejected
+from listener.sources.drive.key import ServiceAccountKey, read_key
 
 T = TypeVar("T")
 
@@ -32,7 +33,20 @@ LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FORMATS = ("text", "json")
 
 PASSWORD_IN_URL = re.compile(r"://[^:/@]*:([^@/]+)@")
-ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(?P<port>[0-9]{1,5})")
+
+
+@dataclass(frozen=True, slots=True)
+class DriveFolder:
+    """A folder of Google Drive as the source of orders, and what opens it."""
+
+    folder_id: str
+    base_url: str
+    key_file: str
+    key: ServiceAccountKey
+
+    def read_key(self) -> ServiceAccountKey:
+        """Return the key that the file holds now. Raises Rejected, with words that follow the setting's name."""
+        return read_key(_read_file(self.key_file))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +58,7 @@ class Settings:
     shipstation_api_key: str = field(repr=False)
     shipstation_api_secret: str = field(repr=False)
     shipstation_base_url: str
-    order_source: str | None
+    order_source: str | DriveFolder | None
     status_address: tuple[str, int] | None
     alert_url: str | None = field(repr=False)
     log_level: str
@@ -59,6 +73,8 @@ class Settings:
         if self.alert_url:
             parts = urlsplit(self.alert_url)
             secrets += [self.alert_url, urlunsplit(("", "", parts.path, parts.query, ""))]
+        if isinstance(self.order_source, DriveFolder):
+            secrets += self.order_source.key.secrets()
         return list(dict.fromkeys(secret for secret in secrets if len(secret) >= SHORTEST_SECRET))
 
 
@@ -85,25 +101,34 @@ def look_at_settings(env: Mapping[str, str]) -> Look:
 
 
 def _read_all(read: "_Environment") -> Settings:
-    database_url = read.secret("DATABASE_URL", _database_url, required=True)
+    database_url = read.secret("DATABASE_URL", values.database_url, required=True)
     return Settings(
         database_url=database_url,
-        listen_database_url=read.secret("LISTEN_DATABASE_URL", _database_url) or database_url,
-        shipstation_api_key=read.secret("SHIPSTATION_API_KEY", _printable, required=True),
-        shipstation_api_secret=read.secret("SHIPSTATION_API_SECRET", _printable, required=True),
-        shipstation_base_url=read.plain("SHIPSTATION_BASE_URL", "https://ssapi.shipstation.com", _base_url),
-        order_source=read.plain("ORDER_SOURCE", "", _directory),
-        status_address=read.plain("STATUS_ADDRESS", "127.0.0.1:8750", _address),
-        alert_url=read.secret("ALERT_URL", _alert_url) or None,
-        log_level=read.plain("LOG_LEVEL", "INFO", lambda text: _one_of(LEVELS, text)),
-        log_format=read.plain("LOG_FORMAT", "text", lambda text: _one_of(FORMATS, text)),
+        listen_database_url=read.secret("LISTEN_DATABASE_URL", values.database_url) or database_url,
+        shipstation_api_key=read.secret("SHIPSTATION_API_KEY", values.printable, required=True),
+        shipstation_api_secret=read.secret("SHIPSTATION_API_SECRET", values.printable, required=True),
+        shipstation_base_url=read.base_url("SHIPSTATION_BASE_URL", "https://ssapi.shipstation.com"),
+        order_source=_read_source(read),
+        status_address=read.plain("STATUS_ADDRESS", "127.0.0.1:8750", values.address),
+        alert_url=read.secret("ALERT_URL", values.alert_url) or None,
+        log_level=read.plain("LOG_LEVEL", "INFO", lambda text: values.one_of(LEVELS, text)),
+        log_format=read.plain("LOG_FORMAT", "text", lambda text: values.one_of(FORMATS, text)),
     )
+
+
+def _read_source(read: "_Environment") -> str | DriveFolder | None:
+    source = read.plain("ORDER_SOURCE", "", values.source)
+    base_url = read.base_url("DRIVE_BASE_URL", "https://www.googleapis.com")
+    if source is None or not source.startswith(values.DRIVE):
+        return source
+    key_file, key = read.key_file("GOOGLE_APPLICATION_CREDENTIALS")
+    return DriveFolder(source.removeprefix(values.DRIVE), base_url, key_file, key) if key else None
 
 
 def read_database_url(env: Mapping[str, str]) -> str:
     """Return DATABASE_URL, for the commands that only ask the database. Raises Fatal."""
     read = _Environment(env)
-    url = read.secret("DATABASE_URL", _database_url, required=True)
+    url = read.secret("DATABASE_URL", values.database_url, required=True)
     read.raise_faults()
     return url
 
@@ -111,7 +136,8 @@ def read_database_url(env: Mapping[str, str]) -> str:
 def read_direct_url(env: Mapping[str, str]) -> str:
     """Return LISTEN_DATABASE_URL, else DATABASE_URL: the SQL files set their session up, which a pooler would leak."""
     read = _Environment(env)
-    url = read.secret("LISTEN_DATABASE_URL", _database_url) or read.secret("DATABASE_URL", _database_url, required=True)
+    direct = read.secret("LISTEN_DATABASE_URL", values.database_url)
+    url = direct or read.secret("DATABASE_URL", values.database_url, required=True)
     read.raise_faults()
     return url
 
@@ -154,6 +180,20 @@ class _Environment:
             self.missing.append(name)
         return ""
 
+    def base_url(self, name: str, default: str) -> str:
+        return self.plain(name, default, lambda text: values.base_url(text, default))
+
+    def key_file(self, name: str) -> tuple[str, ServiceAccountKey | None]:
+        """Return the path of a service account's key file and the key in it; None at a fault."""
+        path = self._env.get(name, "").strip()
+        try:
+            if not path:
+                raise Rejected("is not set: for a folder of Google Drive it names the key file of a service account")
+            return path, read_key(_read_file(path))
+        except Rejected as fault:
+            self.faults.append(f"{name} {fault}")
+            return path, None
+
     def raise_faults(self) -> None:
         faults = self.faults.copy()
         if self.missing:
@@ -183,84 +223,3 @@ def _same(variable: str, file: str) -> str:
     if variable and variable != file:
         raise Rejected("and the variable without _FILE are both set, and differ: unset one of them")
     return file
-
-
-def _printable(text: str) -> str:
-    if not text.isprintable():
-        raise Rejected("holds a line break or another character that cannot be printed")
-    return text
-
-
-def _database_url(text: str) -> str:
-    # What libpq says about a bad URL is not passed on: it quotes the part that it could not read, often the password.
-    try:
-        parts = conninfo_to_dict(_printable(text))
-    except (psycopg.Error, UnicodeError) as error:
-        raise Rejected(_EXPECTED_DATABASE) from error
-    ports = str(parts.get("port") or "5432").split(",")
-    readable = all(port.isascii() and port.isdigit() and 0 < int(port[:6]) <= 65535 for port in ports)
-    if not readable or "@" in str(parts.get("host") or ""):
-        raise Rejected(_EXPECTED_DATABASE)
-    return text
-
-
-_EXPECTED_DATABASE = (
-    "is no address of a PostgreSQL database: expected postgresql://USER:PASSWORD@HOST:5432/NAME"
-    " (@ : / ? # % in the password are written %40 %3A %2F %3F %23 %25; after ? only what libpq knows)"
-)
-
-
-def _base_url(text: str) -> str:
-    try:
-        url = urlsplit(text)
-        port_readable = url.port is None or url.port > 0
-    except ValueError as error:
-        raise Rejected(_EXPECTED_BASE) from error
-    extra = url.username is not None or url.query or url.fragment or " " in text or not text.isprintable()
-    if url.scheme not in ("http", "https") or not url.hostname or not port_readable or extra:
-        raise Rejected(_EXPECTED_BASE)
-    return text.rstrip("/")
-
-
-_EXPECTED_BASE = "must be an http or https URL without user, query or fragment, as in https://ssapi.shipstation.com"
-
-
-def _alert_url(text: str) -> str:
-    # The value is not repeated: its path is the secret.
-    try:
-        url = urlsplit(_printable(text))
-        usable = url.scheme in ("http", "https") and url.hostname and (url.port is None or url.port > 0)
-    except ValueError as error:
-        raise Rejected(_EXPECTED_ALERT) from error
-    if not usable or url.username is not None or url.fragment or " " in text:
-        raise Rejected(_EXPECTED_ALERT)
-    return text
-
-
-_EXPECTED_ALERT = "must be an http or https URL without user or fragment, to which JSON can be posted"
-
-
-def _directory(text: str) -> str | None:
-    if text.lower().startswith("drive:") or "://" in text:
-        raise Rejected(f"= {_shown(text)} must be a directory, as in /srv/orders")
-    return text or None
-
-
-def _address(text: str) -> tuple[str, int] | None:
-    if text.lower() == "off":
-        return None
-    match = ADDRESS.fullmatch(text)
-    if not match or int(match["port"]) > 65535:
-        raise Rejected(f"= {_shown(text)} must be host:port, as in 127.0.0.1:8750 or [::1]:8750, or off")
-    return match["host"].strip("[]"), int(match["port"])
-
-
-def _one_of(words: tuple[str, ...], text: str) -> str:
-    for word in words:
-        if word.lower() == text.lower():
-            return word
-    raise Rejected(f"= {_shown(text)} must be one of {', '.join(words)}")
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 60 else text[:60] + "…")

@@ -98,6 +98,23 @@ def shipstation() -> Iterator["ShipStationSimulator"]:  # noqa: F821 - named for
         yield simulator
 
 
+@pytest.fixture(scope="session")
+def private_key() -> "RSAPrivateKey":  # noqa: F821 - named for the reader, imported when needed
+    """What the service accounts of all tests sign with: making one takes a tenth of a second."""
+    from listener.embedded.drive import make_private_key  # noqa: PLC0415 - as in `template`
+
+    return make_private_key()
+
+
+@pytest.fixture
+def drive(private_key: "RSAPrivateKey") -> Iterator["DriveSimulator"]:  # noqa: F821 - as above
+    """A Google Drive of this test's own, over HTTP on loopback, with a folder that is shared."""
+    from listener.embedded.drive import DriveSimulator  # noqa: PLC0415 - as in `template`
+
+    with DriveSimulator(private_key=private_key) as simulator:
+        yield simulator
+
+
 @pytest.fixture
 def tcp_proxy() -> Iterator[Callable[[int], TcpProxy]]:
     """Make a network to a port of this machine that the test can break: `tcp_proxy(own_server.port)`."""

@@ -10,10 +10,10 @@ from listener.errors import Fatal
 @click.option("--stay", is_flag=True, help="Keep everything running afterwards, until Ctrl-C.")
 @click.option("--port", default=8750, show_default=True, type=click.IntRange(1, 65535), help="Port of the status page.")
 def demo(orders: int, stay: bool, port: int) -> int:
-    """Run the real listener on a Postgres and a ShipStation simulator of its own, and print what happens.
+    """Run the real listener between a Postgres, a Google Drive and a ShipStation of its own, and print what happens.
 
-    An XML file with orders is imported and uploaded; then a flag is changed with SQL, and the triggers are rolled back
-    under the running listener. Exits with 0 when every order arrived exactly once.
+    An XML file with orders is read from Drive and uploaded; then a flag is changed with SQL, and the triggers are
+    rolled back under the running listener. Exits with 0 when every order arrived exactly once.
 
     \b
     Examples:

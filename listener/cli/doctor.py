@@ -14,7 +14,7 @@ from listener.doctor.examination import examine
 @click.command()
 @click.option("--sql", "only_sql", is_flag=True, help="Print only the SQL that mends what is wrong, for psql to run.")
 @json_option
-@click.option("--offline", is_flag=True, help="Leave ShipStation alone.")
+@click.option("--offline", is_flag=True, help="Leave ShipStation and Google alone.")
 @click.pass_context
 def doctor(context: click.Context, only_sql: bool, as_json: bool, offline: bool) -> None:
     """Look at the whole chain, from the settings to ShipStation, and say what is wrong and what mends it.

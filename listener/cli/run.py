@@ -18,7 +18,8 @@ def run(dry_run: bool) -> int:
 
     \b
     Needs DATABASE_URL, SHIPSTATION_API_KEY and SHIPSTATION_API_SECRET. Also reads LISTEN_DATABASE_URL (a direct host,
-    when DATABASE_URL is a pooler), ORDER_SOURCE (a folder with *.xml), SHIPSTATION_BASE_URL,
+    when DATABASE_URL is a pooler), ORDER_SOURCE (a folder with *.xml, or drive:FOLDER_ID, which also needs
+    GOOGLE_APPLICATION_CREDENTIALS, a service account's key file), SHIPSTATION_BASE_URL, DRIVE_BASE_URL,
     STATUS_ADDRESS (127.0.0.1:8750, or off), ALERT_URL (told by a POST when green turns red or back), LOG_LEVEL and
     LOG_FORMAT (text or json).
 

@@ -109,7 +109,7 @@ CHECKS: tuple[Check[Any], ...] = (
     ),
     Check("sync", asked(backlog.read_watermark), work.judge_watermark),
     Check("ShipStation", neighbours.ask_shipstation, outside.judge_key, Way.ITSELF, seconds=10.0),
-    Check("source", lambda patient: neighbours.look_at_source(patient.settings), outside.judge_source, Way.NOT),
+    Check("source", neighbours.look_at_source, outside.judge_source, Way.NOT),
     Check(
         "page",
         lambda patient: neighbours.read_page(patient.settings),

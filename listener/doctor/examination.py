@@ -31,7 +31,7 @@ CONNECT_SECONDS = 12.0
 
 
 def examine(env: Mapping[str, str], *, offline: bool = False, checks: Sequence[Check[Any]] = CHECKS) -> list[Finding]:
-    """Return what is found, in the order of the checks. offline: ShipStation is left alone."""
+    """Return what is found, in the order of the checks. offline: ShipStation and Google are left alone."""
     settings, missing, faults = look_at_settings(env)
     findings = _of("settings", judge_settings(missing, faults, settings.shipstation_base_url))
     findings += _examine(settings, checks, offline=offline)

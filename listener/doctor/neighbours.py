@@ -15,11 +15,11 @@ from urllib3.exceptions import HTTPError
 from listener.database import Connection, connect_step, sentence
 from listener.doctor.seen.server import Address, Hearing
 from listener.doctor.seen.work import Key, Page, Source
-from listener.errors import Transient
+from listener.errors import Fatal, Transient
+from listener.http_limits import deadline, watched_pool
 from listener.install import way_in
-from listener.settings import Settings
+from listener.settings import DriveFolder, Settings
 from listener.shipstation.client import ShipStation, is_throttled
-from listener.shipstation.deadline import deadline, watched_pool
 from listener.sources.folder import Folder
 from listener.store import api_calls, home
 from listener.store.backlog import flags_of
@@ -189,11 +189,19 @@ def _get_page(url: str) -> Any:
         pool.clear()
 
 
-def look_at_source(settings: Settings) -> Source:
-    """Look into the folder of ORDER_SOURCE, and whether each file of it opens."""
-    folder = settings.order_source
-    if folder is None:
-        return Source(None)
+def look_at_source(patient: Patient) -> Source:
+    """Look at what ORDER_SOURCE names."""
+    match patient.settings.order_source:
+        case None:
+            return Source(None)
+        case DriveFolder() as drive:
+            return _look_at_drive(drive, patient)
+        case folder:
+            return _look_at_folder(folder)
+
+
+def _look_at_folder(folder: str) -> Source:
+    """Look into a folder, and whether each file of it opens."""
     path = Path(folder)
     try:
         listing = Folder(path).listing()
@@ -202,6 +210,21 @@ def look_at_source(settings: Settings) -> Source:
     names = [*(file.name for file in listing.files), *listing.unsettled]
     closed = [(name, reason) for name in names if (reason := _why_closed(path / name))]
     return Source(folder, len(names) + len(listing.unreadable), (*listing.unreadable, *closed))
+
+
+def _look_at_drive(drive: DriveFolder, patient: Patient) -> Source:
+    """Have Google list a folder, as the import does; no file is downloaded."""
+    from listener.sources.drive.open import open_folder  # noqa: PLC0415  it brings google-auth, 10 MB
+
+    name = f"drive:{drive.folder_id}"
+    if patient.offline:
+        return Source(name, not_asked="--offline")
+    try:
+        listing = open_folder(drive.folder_id, drive.base_url, drive.key, drive.read_key).listing()
+    except (Transient, Fatal) as error:
+        return Source(name, fault=str(error))
+    found = len(listing.files) + len(listing.unsettled) + len(listing.unreadable)
+    return Source(name, found, listing.unreadable)
 
 
 def _why_closed(file: Path) -> str:

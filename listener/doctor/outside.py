@@ -32,8 +32,11 @@ def judge_source(seen: Source) -> Iterator[Finding]:
     """The folder is there, and its files can be read."""
     if seen.folder is None:
         yield ok("ORDER_SOURCE is not set: no files are imported")
+    elif seen.not_asked:
+        yield info(f"Google was not asked for {shown(seen.folder)}: {seen.not_asked}")
     elif seen.fault:
-        yield error(f"the import has stopped: {seen.fault}", todo="make the folder, or set ORDER_SOURCE to another")
+        todo = "make the folder, share it as the sentence says, or set ORDER_SOURCE to another"
+        yield error(f"the import has stopped: {seen.fault}", todo=todo)
     else:
         yield ok(f"ORDER_SOURCE {shown(seen.folder)} has {counted(seen.files, 'XML file', 'XML files')}")
         for name, reason in seen.unreadable:

@@ -1,4 +1,5 @@
-"""The demo: the real `listener run` on a Postgres and a ShipStation of its own, with orders that nobody placed.
+"""The demo: the real `listener run` between a Postgres, a Google Drive and a ShipStation of its own, with orders that
+nobody placed.
 
 What it prints was measured in this run: commit times are the database's (track_commit_timestamp), arrival times the
 simulator's, both on this machine's clock.
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import psycopg
 
+from listener.embedded.drive import DriveSimulator
 from listener.embedded.orders_xml import orders_xml
 from listener.embedded.postgres import EmbeddedPostgres
 from listener.embedded.shipstation import ShipStationSimulator
@@ -38,6 +40,7 @@ class Scene:
     url: str
     database: psycopg.Connection[tuple[object, ...]]
     shipstation: ShipStationSimulator
+    drive: DriveSimulator
     folder: Path
     say: Say
 
@@ -53,27 +56,33 @@ def run_demo(count: int, *, stay: bool, port: int, say: Say) -> bool:
         _wait_for(scene, "select 1 from listener.leader where epoch > 0", "the listener to lead")
         tell("listener leads, and sleeps until something rings")
         before = max(1, count - 1)
-        _bring_in(scene, before)
+        file_id = scene.drive.user.upload(orders_xml(before, datetime.now(UTC).date()))
+        _wait_for_orders(scene, before, "lies in the Drive folder")
         _change_a_flag(scene)
         if count > before:
-            _roll_back_the_bell(scene, count)
+            _roll_back_the_bell(scene)
+            scene.drive.user.replace(file_id, orders_xml(count, datetime.now(UTC).date()))
+            _wait_for_orders(scene, count, "takes its place")
         exact = _report(scene, count)
         if stay:
             say(f"\nStill running. Status: http://127.0.0.1:{port}/status.json   ShipStation: {scene.shipstation.url}")
-            say(f"DATABASE_URL={scene.url}\nFolder for *.xml: {scene.folder}\nCtrl-C ends it.")
+            say(f"DATABASE_URL={scene.url}")
+            say(f"Another file: curl --data-binary @orders.xml {scene.drive.url}/_simulator/files   Ctrl-C ends it.")
             _wait_for_ctrl_c()
     return exact
 
 
 @contextmanager
 def _stage(tell: Say) -> Iterator[Scene]:
-    """Set up database, ShipStation and folder."""
+    """Set up database, ShipStation and Drive."""
     with (
         tempfile.TemporaryDirectory(prefix="listener-demo-") as folder,
         EmbeddedPostgres(settings={"track_commit_timestamp": "on"}) as postgres,
         ShipStationSimulator() as shipstation,
+        DriveSimulator() as drive,
     ):
-        tell(f"Postgres and a ShipStation simulator run on 127.0.0.1 (ports {postgres.port} and {shipstation.port})")
+        ports = f"{postgres.port}, {shipstation.port}, {drive.port}"
+        tell(f"Postgres and simulators of ShipStation and Google Drive run on 127.0.0.1 (ports {ports})")
         url = postgres.url("shop")
         with psycopg.connect(postgres.url(), autocommit=True) as connection:
             connection.execute("create database shop")
@@ -81,7 +90,7 @@ def _stage(tell: Say) -> Iterator[Scene]:
         with psycopg.connect(url, autocommit=True) as database:
             set_flag(database, "fast_polling_interval", str(IMPORT_EVERY_SECONDS))
             tell("tables and triggers are installed; the demo looks at its folder each second, not each 15")
-            yield Scene(url, database, shipstation, Path(folder), tell)
+            yield Scene(url, database, shipstation, drive, Path(folder), tell)
 
 
 def set_flag(database: psycopg.Connection[tuple[object, ...]], name: str, value: str) -> None:
@@ -102,7 +111,7 @@ def _listener(scene: Scene, port: int) -> Iterator[None]:
         "SHIPSTATION_BASE_URL": scene.shipstation.url,
         "SHIPSTATION_API_KEY": scene.shipstation.api_key,
         "SHIPSTATION_API_SECRET": scene.shipstation.api_secret,
-        "ORDER_SOURCE": str(scene.folder),
+        **scene.drive.environment(scene.folder / "service-account.json"),
         "STATUS_ADDRESS": f"127.0.0.1:{port}",
         "LOG_LEVEL": "INFO",
         "LOG_FORMAT": "text",
@@ -121,10 +130,9 @@ def _listener(scene: Scene, port: int) -> Iterator[None]:
             scene.say(f"listener stopped with exit code {code}")
 
 
-def _bring_in(scene: Scene, count: int) -> None:
-    """Put orders.xml into the folder and wait until its orders are at ShipStation."""
-    (scene.folder / "orders.xml").write_bytes(orders_xml(count, datetime.now(UTC).date()))
-    scene.say(f"orders.xml with {count} orders lies in the folder; a file counts when it has stood still for a second")
+def _wait_for_orders(scene: Scene, count: int, what: str) -> None:
+    """Wait until so many orders are at ShipStation; `what` has become of the file that holds them."""
+    scene.say(f"orders.xml with {count} orders {what}")
     if not scene.shipstation.wait_for_orders(count, ARRIVE_WITHIN_SECONDS):
         raise Fatal(f"only {scene.shipstation.order_count} of {count} orders have arrived")
     scene.say(f"{count} orders are at ShipStation")
@@ -142,11 +150,10 @@ def _change_a_flag(scene: Scene) -> None:
     scene.say(f"sync_interval 120 -> 180 by UPDATE: in force {float(str(milliseconds)):.1f} ms after its commit")
 
 
-def _roll_back_the_bell(scene: Scene, count: int) -> None:
-    """Take the triggers away under the running listener; the last order goes with the heartbeat."""
+def _roll_back_the_bell(scene: Scene) -> None:
+    """Take the triggers away under the running listener; the next order goes with the heartbeat."""
     rollback(scene.url, "notify")
     scene.say("rollback/notify.sql: the triggers are gone, the heartbeat goes on")
-    _bring_in(scene, count)
 
 
 def _report(scene: Scene, count: int) -> bool:

@@ -16,7 +16,7 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from listener.errors import Transient
-from listener.shipstation.deadline import deadline, watched_pool
+from listener.http_limits import TooLong, deadline, read_body, watched_pool
 
 CONNECT_SECONDS = 5.0
 DEADLINE_SECONDS = 30.0
@@ -115,25 +115,15 @@ class ShipStation:
                     redirect=False,
                     preload_content=False,
                 )
-                content = _read(response)
+                content = read_body(response, LARGEST_ANSWER)
         except (NewConnectionError, ConnectTimeoutError) as error:
             raise NotSent(f"ShipStation cannot be reached: {_reason(error)}") from error
+        except TooLong as error:
+            raise NoAnswer("ShipStation's answer was too long to be read") from error
         except (HTTPError, OSError) as error:
             raise NoAnswer(f"ShipStation did not answer: {_reason(error)}") from error
         headers = {name.title(): value for name, value in response.headers.items()}
         return Answer(response.status, headers, content, (time.monotonic() - started) * 1000)
-
-
-def _read(response: urllib3.BaseHTTPResponse) -> bytes:
-    parts, size = [], 0
-    for part in response.stream(64 * 1024):
-        parts.append(part)
-        size += len(part)
-        if size > LARGEST_ANSWER:
-            response.close()
-            raise NoAnswer("ShipStation's answer was too long to be read")
-    response.release_conn()
-    return b"".join(parts)
 
 
 def _reason(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""A folder of order files: which there are, whether they are whole yet, and their bytes. Nothing in it is changed.
+"""A folder of order files: which there are, whether they are whole yet, and their bytes.
 
 A file is its name and its content: a new time stamp on the same bytes is no new file. For that its bytes are read only
 when size, times or inode moved, so a look at a folder that rests costs a stat per file. A file that is being written is
@@ -14,39 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from listener.errors import Rejected, Transient
-
-SETTLED_AFTER_SECONDS = 1.0
-
-LARGEST_FILE = 200 * 1024 * 1024
-
-UNSHOWABLE = "its name has characters that cannot be shown; rename it"
-
-
-class Changed(Transient):
-    """The file was written to, or taken away, since it was listed."""
-
-
-@dataclass(frozen=True, slots=True)
-class SourceFile:
-    """A whole file. The revision is its content's SHA-256, or its size and time when it is too large to be read."""
-
-    file_id: str
-    name: str
-    revision: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """What a source holds now, by name.
-
-    unsettled:  names of files that may still be being written: look again after a second
-    unreadable: (name, reason) of files that cannot be read
-    """
-
-    files: tuple[SourceFile, ...] = ()
-    unsettled: tuple[str, ...] = ()
-    unreadable: tuple[tuple[str, str], ...] = ()
+from listener.sources.source import (
+    LARGEST_FILE,
+    SETTLED_AFTER_SECONDS,
+    UNSHOWABLE,
+    Changed,
+    Listing,
+    SourceFile,
+    in_other_letters,
+    is_order_file,
+    too_large,
+)
 
 
 @dataclass(slots=True)
@@ -59,7 +37,10 @@ class _Seen:
 
 
 class Folder:
-    """The `*.xml` of one directory, without its subdirectories and hidden files."""
+    """The `*.xml` of one directory, without its subdirectories and hidden files.
+
+    A file's id is its name. Its revision is its content's SHA-256; its size and time, when it is too large to be read.
+    """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.source = f"folder:{path.absolute()}"
@@ -71,7 +52,7 @@ class Folder:
         """Return what is there now. Raises Transient when the folder itself cannot be read."""
         stats = self._stats()
         self._seen = {name: self._look(name, found) for name, found in stats.items()}
-        unreadable = [(ascii(name)[1:-1], UNSHOWABLE) for name in stats if not name.isprintable()]
+        unreadable = [(in_other_letters(name), UNSHOWABLE) for name in stats if not name.isprintable()]
         shown = [name for name in stats if name.isprintable()]
         now = self._clock()
         unsettled = tuple(name for name in shown if now - self._seen[name].since < SETTLED_AFTER_SECONDS)
@@ -89,7 +70,7 @@ class Folder:
         Raises: Rejected when it is larger than 200 MB; Changed when there is no longer that revision to be had.
         """
         if file.size > LARGEST_FILE:
-            raise Rejected(f"the file has {file.size // 2**20} MB; at most {LARGEST_FILE // 2**20} MB are read")
+            raise Rejected(too_large(file.size, LARGEST_FILE))
         try:
             with (self._path / file.name).open("rb") as opened:
                 data = opened.read(file.size + 1)
@@ -106,7 +87,7 @@ class Folder:
             names = sorted(entry.name for entry in self._path.iterdir())
         except OSError as error:
             raise Transient(f"the folder {self._path} cannot be read: {_reason(error)}; see ORDER_SOURCE") from error
-        found = {name: _stat(self._path / name) for name in names if _is_order_file(name)}
+        found = {name: _stat(self._path / name) for name in names if is_order_file(name)}
         return {name: status for name, status in found.items() if status and stat.S_ISREG(status.st_mode)}
 
     def _look(self, name: str, found: os.stat_result) -> _Seen:
@@ -125,10 +106,6 @@ class Folder:
     def _digest(self, name: str) -> str:
         with (self._path / name).open("rb") as opened:
             return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _is_order_file(name: str) -> bool:
-    return name.lower().endswith(".xml") and not name.startswith(".")
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -17,7 +17,7 @@ from listener.errors import Rejected, Transient
 from listener.events import StepReport
 from listener.metrics import Metrics
 from listener.orders import RefusedOrder, XmlOrder
-from listener.sources.folder import SETTLED_AFTER_SECONDS, Changed, Folder, Listing, SourceFile
+from listener.sources.source import SETTLED_AFTER_SECONDS, Changed, Listing, OrderSource, SourceFile
 from listener.sources.xcart import ParsedFile, expand, parse_orders
 from listener.store import imports
 from listener.store.imports import Counts, FileRow
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 class ImportXml:
     """The workflow `xml-import`, for one thread. `connect` opens its connection when there is something to say."""
 
-    def __init__(self, connect: Callable[[], Connection], source: Folder, metrics: Metrics) -> None:
+    def __init__(self, connect: Callable[[], Connection], source: OrderSource, metrics: Metrics) -> None:
         self._connect = connect
         self._source = source
         self._metrics = metrics

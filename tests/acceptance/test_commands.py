@@ -16,6 +16,7 @@ import pytest
 from listener import __version__
 from listener.cli import COMMANDS
 from listener.embedded.postgres import free_port
+from tests.support.drive import folder_of, source_of
 from tests.support.process import PASSED_ON, ListenerProcess
 from tests.support.wait import eventually
 
@@ -124,18 +125,27 @@ def test_the_demo_moves_each_order_once_and_ends_with_0(start: Start) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_the_simulator_prints_what_to_export_serves_it_and_ends_with_0(start: Start, how: signal.Signals) -> None:
-    simulator = start("simulate", PYTHONUNBUFFERED="1")
-    lines = eventually(lambda: simulator.output, lambda lines: len(lines) >= 4, timeout=15)
+    simulator = start("simulate", "--fault", "drive:delay:seconds=0", PYTHONUNBUFFERED="1")
+    lines = eventually(lambda: simulator.output, lambda lines: len(lines) >= 8, timeout=15)
     exported = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export "))
-    assert set(exported) == {"SHIPSTATION_BASE_URL", "SHIPSTATION_API_KEY", "SHIPSTATION_API_SECRET"}
+    drive = {"DRIVE_BASE_URL", "ORDER_SOURCE", "GOOGLE_APPLICATION_CREDENTIALS"}
+    assert set(exported) == drive | {"SHIPSTATION_BASE_URL", "SHIPSTATION_API_KEY", "SHIPSTATION_API_SECRET"}
     with urlopen(exported["SHIPSTATION_BASE_URL"] + "/_simulator/orders", timeout=5) as answer:  # noqa: S310
         assert answer.status == 200
+    with urlopen(exported["DRIVE_BASE_URL"] + "/_simulator/faults", timeout=5) as answer:  # noqa: S310
+        assert [fault["kind"] for fault in json.load(answer)["faults"]] == ["delay"]
+    source = source_of(folder_of(exported))
+    with urlopen(exported["DRIVE_BASE_URL"] + "/_simulator/files?name=a.xml", b"<orders/>", timeout=5):  # noqa: S310
+        (file,) = source.listing().files
+    assert source.read(file) == b"<orders/>"
     assert simulator.stop(how) == 0
     assert simulator.lines == []
+    assert not Path(exported["GOOGLE_APPLICATION_CREDENTIALS"]).exists()
 
 
-def test_a_fault_that_the_simulator_does_not_know_is_one_sentence(start: Start) -> None:
-    done = listener("simulate", "--fault", "sulk")
+@pytest.mark.parametrize("fault", ["sulk", "drive:sulk"])
+def test_a_fault_that_the_simulator_does_not_know_is_one_sentence(fault: str) -> None:
+    done = listener("simulate", "--fault", fault)
     assert done.returncode == 1
     assert "sulk" in done.stderr
     assert "Traceback" not in done.stderr

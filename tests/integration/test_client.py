@@ -6,7 +6,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, closing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,10 +19,10 @@ from listener.shipstation import client
 from listener.shipstation.client import Answer, NoAnswer, NotSent, ShipStation
 from listener.shipstation.listing import decode_page
 from tests.support.proxy import TcpProxy
+from tests.support.raw_server import Speak, raw_server, says, trickle
 
 CREATE = "/orders/createorders"
 SECRET = "not-to-be-read"  # noqa: S105  an invented one
-Speak = Callable[[socket.socket], None]
 
 
 def payload(*numbers: str) -> bytes:
@@ -64,37 +64,7 @@ def ours(account: ShipStationSimulator, connect: Callable[..., ShipStation]) -> 
 def speaks(stack: ExitStack, connect: Callable[..., ShipStation]) -> Callable[[Speak], ShipStation]:
     """A client of a server that reads one request and then does as it is told: `speaks(lambda peer: …)`."""
 
-    def serve(speak: Speak) -> ShipStation:
-        door = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-
-        def once() -> None:
-            peer, _ = door.accept()
-            with peer, suppress(OSError):  # the client may have heard enough
-                read_request(peer)
-                speak(peer)
-
-        server = threading.Thread(target=once, daemon=True)
-        server.start()
-        stack.callback(server.join, 10)
-        return connect(f"http://127.0.0.1:{door.getsockname()[1]}")
-
-    return serve
-
-
-def read_request(peer: socket.socket) -> None:
-    seen = b""
-    while b"\r\n\r\n" not in seen:
-        seen += peer.recv(65536)
-    head, _, body = seen.partition(b"\r\n\r\n")
-    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")]
-    missing = int(lengths[0].partition(b":")[2]) - len(body) if lengths else 0
-    while missing > 0:
-        missing -= len(peer.recv(65536))
-
-
-def says(content: bytes, status: str = "200 OK", *headers: str) -> Speak:
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", *headers, "", ""]
-    return lambda peer: peer.sendall("\r\n".join(lines).encode() + content)
+    return lambda speak: connect(stack.enter_context(raw_server(speak)))
 
 
 def test_an_answer_has_status_body_headers_in_one_spelling_and_how_long_it_took(
@@ -191,19 +161,6 @@ def test_silence_is_no_answer_when_the_deadline_has_passed(
     with pytest.raises(NoAnswer):
         ours.create_orders(payload("A-1"))
     hold.release()
-
-
-def trickle(head: bytes, pieces: list[bytes], ended: threading.Event) -> Speak:
-    """Say something every 100 ms: slow, but never silent for long. `ended` stops it."""
-
-    def speak(peer: socket.socket) -> None:
-        peer.sendall(head)
-        for piece in pieces:
-            if ended.wait(0.1):
-                return
-            peer.sendall(piece)
-
-    return speak
 
 
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -18,6 +18,7 @@ from listener.cli.doctor import doctor
 from listener.doctor import examination
 from listener.doctor.checks import CHECKS, Check, Way
 from listener.doctor.server import judge_clocks
+from listener.embedded.drive import DriveSimulator
 from listener.embedded.postgres import EmbeddedPostgres, free_port
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.metrics import Metrics
@@ -340,6 +341,21 @@ def test_a_folder_that_is_not_there_is_an_error_and_one_with_files_is_counted(ds
         (folder / name).write_text("<orders/>")
     (told,) = [found for found in examined(dsn, ORDER_SOURCE=str(folder)) if found.check == "source"]
     assert told.sentence.endswith("has 2 XML files")
+
+
+def test_a_folder_of_drive_is_listed_and_one_that_is_not_shared_is_an_error(
+    dsn: str, drive: DriveSimulator, tmp_path: Path
+) -> None:
+    environment = drive.environment(tmp_path / "key.json")
+    left_alone = examined(dsn, "source", **environment)[-1]
+    assert left_alone.sentence.startswith("Google was not asked for drive:")
+    drive.user.upload(b"<orders/>", "a.xml")
+    told = examined(dsn, "source", offline=False, **environment)[-1]
+    assert told.sentence.endswith("has 1 XML file")
+    drive.user.unshare()
+    fault = the_one(dsn, "source", "error", "source", offline=False, **environment).sentence
+    assert drive.service_account in fault
+    assert drive.folder_id in fault
 
 
 def test_a_file_that_cannot_be_opened_is_a_warning(dsn: str, tmp_path: Path) -> None:

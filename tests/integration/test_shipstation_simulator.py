@@ -560,7 +560,12 @@ class TestCommand:
                     os.kill(process.pid, signal.SIGKILL)
 
     def test_a_taken_port_and_a_bad_fault_are_one_line_each(self, simulator: ShipStationSimulator) -> None:
-        for arguments, words in ((["--shipstation-port", str(simulator.port)], "port"), (["--fault", "fire"], "fire")):
+        taken = str(simulator.port)
+        for arguments, words in (
+            (["--shipstation-port", taken], "--shipstation-port"),
+            (["--drive-port", taken], "--drive-port"),
+            (["--fault", "fire"], "fire"),
+        ):
             with self.run(*arguments) as process:
                 out, error = process.communicate(timeout=30)
             assert process.returncode == 1 and out == ""

@@ -1,17 +1,28 @@
 """The settings: what is taken, and that a fault names the variable and never tells a secret."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from listener.errors import Fatal
-from listener.settings import Settings, read_database_url, read_direct_url, read_settings
+from listener.settings import DriveFolder, Settings, read_database_url, read_direct_url, read_settings
 
 PASSWORD = "hunter2-hunter2"  # noqa: S105 - invented
 ENV = {
     "DATABASE_URL": f"postgresql://shop:{PASSWORD}@db.example.com:5432/shop",
     "SHIPSTATION_API_KEY": "key-of-the-shop",
     "SHIPSTATION_API_SECRET": "secret-of-the-shop",
+}
+
+PEM_LINE = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQCinventedinven"
+PEM = f"-----BEGIN PRIVATE KEY-----\n{PEM_LINE}\n-----END PRIVATE KEY-----\n"
+KEY = {
+    "type": "service_account",
+    "private_key_id": "0123abcd",
+    "private_key": PEM,
+    "client_email": "orders-reader@sample-shop.iam.gserviceaccount.com",
+    "token_uri": "https://oauth2.googleapis.com/token",
 }
 
 
@@ -36,7 +47,7 @@ def test_with_the_three_that_are_needed_the_rest_has_its_defaults() -> None:
 
 
 def test_an_empty_variable_counts_as_unset() -> None:
-    optional = ("LISTEN_DATABASE_URL", "SHIPSTATION_BASE_URL", "ORDER_SOURCE", "STATUS_ADDRESS", "LOG_LEVEL")
+    optional = ("LISTEN_DATABASE_URL", "SHIPSTATION_BASE_URL", "ORDER_SOURCE", "DRIVE_BASE_URL", "STATUS_ADDRESS")
     files = ("DATABASE_URL_FILE", "SHIPSTATION_API_KEY_FILE")
     assert read(**dict.fromkeys(optional + files, "")) == read()
 
@@ -49,7 +60,7 @@ def test_all_that_is_missing_stands_in_one_line() -> None:
 
 
 def test_all_faults_are_told_together_in_at_most_three_lines() -> None:
-    bad = {"DATABASE_URL": "x", "STATUS_ADDRESS": "x", "LOG_LEVEL": "x", "LOG_FORMAT": "x", "ORDER_SOURCE": "drive:x"}
+    bad = {"DATABASE_URL": "x", "STATUS_ADDRESS": "x", "LOG_LEVEL": "x", "LOG_FORMAT": "x", "ORDER_SOURCE": "drive:"}
     with pytest.raises(Fatal) as raised:
         read_settings(bad)
     assert len(str(raised.value).splitlines()) == 3
@@ -170,9 +181,81 @@ def test_other_base_urls_are_refused_unrepeated(url: str) -> None:
     assert "hunter2" not in text
 
 
-@pytest.mark.parametrize("source", ["drive:folder", "Drive:folder", "https://example.com/orders"])
-def test_the_order_source_must_be_a_directory(source: str) -> None:
-    assert fault(ORDER_SOURCE=source) == f"ORDER_SOURCE = '{source}' must be a directory, as in /srv/orders"
+@pytest.mark.parametrize("source", ["https://drive.example.com/folders/1abc", "s3://orders"])
+def test_the_order_source_is_a_directory_or_a_folder_of_drive(source: str) -> None:
+    text = fault(ORDER_SOURCE=source)
+    assert text == f"ORDER_SOURCE = '{source}' must be a directory, as in /srv/orders, or drive:FOLDER_ID"
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    file = tmp_path / "key.json"
+    file.write_text(json.dumps(KEY))
+    return file
+
+
+def test_a_folder_of_drive_comes_with_its_key(key_file: Path) -> None:
+    for source in ("drive:1aB_-9", "Drive:1aB_-9"):
+        folder = read(ORDER_SOURCE=source, GOOGLE_APPLICATION_CREDENTIALS=str(key_file)).order_source
+        assert isinstance(folder, DriveFolder)
+        assert (folder.folder_id, folder.base_url) == ("1aB_-9", "https://www.googleapis.com")
+        assert folder.read_key() == folder.key
+        assert folder.key.client_email == KEY["client_email"]
+
+
+@pytest.mark.parametrize(
+    "folder", ["", " ", "a b", "https://drive.example.com/folders/1abc", "1abc?usp=sharing", "1'a"]
+)
+def test_the_id_of_a_folder_is_the_last_part_of_its_address(key_file: Path, folder: str) -> None:
+    text = fault(ORDER_SOURCE=f"drive:{folder}", GOOGLE_APPLICATION_CREDENTIALS=str(key_file))
+    assert text.startswith("ORDER_SOURCE = ")
+    assert "the folder's id, the last part of its address" in text
+
+
+def test_a_folder_of_drive_needs_a_key() -> None:
+    text = fault(ORDER_SOURCE="drive:1abc")
+    assert text == (
+        "GOOGLE_APPLICATION_CREDENTIALS is not set: for a folder of Google Drive it names the key file of a"
+        " service account"
+    )
+
+
+def test_a_key_is_not_looked_at_without_a_folder_of_drive() -> None:
+    assert read(GOOGLE_APPLICATION_CREDENTIALS="/nonexistent/key.json").order_source is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff\xfe", b"x" * 70_000, json.dumps(KEY)[:-9].encode()])
+def test_a_file_that_is_no_key_is_a_fault_that_does_not_repeat_it(key_file: Path, content: bytes) -> None:
+    key_file.write_bytes(content)
+    text = fault(ORDER_SOURCE="drive:1abc", GOOGLE_APPLICATION_CREDENTIALS=str(key_file))
+    assert text.startswith("GOOGLE_APPLICATION_CREDENTIALS names a file that ")
+    assert "\n" not in text and PEM_LINE not in text
+
+
+def test_a_key_in_place_of_its_file_is_not_repeated() -> None:
+    text = fault(ORDER_SOURCE="drive:1abc", GOOGLE_APPLICATION_CREDENTIALS=json.dumps(KEY))
+    assert text.startswith("GOOGLE_APPLICATION_CREDENTIALS names a file that cannot be read")
+    assert PEM_LINE not in text
+
+
+def test_the_base_url_of_drive_is_checked_as_shipstations_is() -> None:
+    assert fault(DRIVE_BASE_URL="ftp://x").startswith("DRIVE_BASE_URL must be an http or https URL")
+    assert fault(DRIVE_BASE_URL="ftp://x").endswith("as in https://www.googleapis.com")
+
+
+def test_all_that_is_wrong_with_drive_stands_in_three_lines_with_the_rest() -> None:
+    bad = {"DATABASE_URL": "x", "ORDER_SOURCE": "drive:1", "DRIVE_BASE_URL": "x", "LOG_LEVEL": "x"}
+    with pytest.raises(Fatal) as raised:
+        read_settings(bad)
+    assert len(str(raised.value).splitlines()) == 3
+    for name in [*bad, "GOOGLE_APPLICATION_CREDENTIALS"]:
+        assert (name in str(raised.value)) is (name != "ORDER_SOURCE"), name
+
+
+def test_the_private_key_is_among_the_secrets_and_not_in_the_repr(key_file: Path) -> None:
+    settings = read(ORDER_SOURCE="drive:1abc", GOOGLE_APPLICATION_CREDENTIALS=str(key_file))
+    assert {PEM, PEM_LINE} <= set(settings.secrets())
+    assert PEM_LINE not in repr(settings)
 
 
 def test_a_directory_is_taken_whether_or_not_it_is_there_yet() -> None:

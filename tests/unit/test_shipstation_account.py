@@ -10,7 +10,7 @@ import pytest
 
 from listener.embedded.shipstation.account import LOCKED_MESSAGE, Account, OrderRefused
 from listener.embedded.shipstation.calls import Call, CallRefused
-from listener.embedded.shipstation.fault import KINDS, Fault, fault_from_json, parse_fault
+from listener.embedded.shipstation.fault import Fault
 from listener.embedded.shipstation.faults import Faults
 from listener.embedded.shipstation.gate import Gate
 from listener.embedded.shipstation.listing import list_orders
@@ -327,17 +327,17 @@ class TestGate:
 
 class TestFaultTexts:
     def test_the_text_form_reads_every_kind_of_option(self) -> None:
-        assert parse_fault("delay:seconds=2.5,times=3") == Fault("delay", seconds=2.5, times=3)
-        assert parse_fault("drop-after-commit:probability=0.1,seed=7") == Fault(
+        assert Fault.parse("delay:seconds=2.5,times=3") == Fault("delay", seconds=2.5, times=3)
+        assert Fault.parse("drop-after-commit:probability=0.1,seed=7") == Fault(
             "drop-after-commit", probability=0.1, seed=7
         )
-        assert parse_fault("partial:order=1,order=2,message=No") == Fault("partial", orders=("1", "2"), message="No")
-        assert parse_fault("429:headers=false") == Fault("429", headers=False)
-        assert fault_from_json({"kind": "missing", "order": ["1", 2]}) == Fault("missing", orders=("1", "2"))
+        assert Fault.parse("partial:order=1,order=2,message=No") == Fault("partial", orders=("1", "2"), message="No")
+        assert Fault.parse("429:headers=false") == Fault("429", headers=False)
+        assert Fault.from_json({"kind": "missing", "order": ["1", 2]}) == Fault("missing", orders=("1", "2"))
 
-    @pytest.mark.parametrize("kind", sorted(set(KINDS) - {"poison"}))
+    @pytest.mark.parametrize("kind", sorted(set(Fault.KINDS) - {"poison"}))
     def test_every_kind_can_be_ordered_by_its_name_alone(self, kind: str) -> None:
-        assert parse_fault(kind) == Fault(kind)
+        assert Fault.parse(kind) == Fault(kind)
 
     @pytest.mark.parametrize(
         "text",
@@ -356,7 +356,7 @@ class TestFaultTexts:
     )
     def test_a_fault_that_makes_no_sense_is_refused(self, text: str) -> None:
         with pytest.raises(ValueError, match=r"\w"):
-            parse_fault(text)
+            Fault.parse(text)
 
     def test_a_seed_repeats_the_same_hits_at_about_the_probability(self) -> None:
         def hits(seed: int) -> list[bool]:

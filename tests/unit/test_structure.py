@@ -42,6 +42,10 @@ PURE = {
     "listener.shipstation.pacific",
     "listener.shipstation.payload",
     "listener.shipstation.window",
+    "listener.sources.drive.answers",
+    "listener.sources.drive.key",
+    "listener.sources.drive.setbacks",
+    "listener.sources.source",
     "listener.sources.xcart",
     "listener.story.standing",
     "listener.state",
@@ -143,10 +147,26 @@ def test_a_workflow_knows_neither_the_loop_nor_the_page(path: Path) -> None:
     assert not among(known_to(path), "listener.daemon", "listener.status")
 
 
-@each(inside("listener.embedded.shipstation"))
-def test_the_simulator_knows_nothing_of_the_program_it_tests(path: Path) -> None:
+SIMULATED = {
+    "listener.embedded.control",
+    "listener.embedded.drive",
+    "listener.embedded.fault",
+    "listener.embedded.faults",
+    "listener.embedded.loopback",
+    "listener.embedded.shipstation",
+    "listener.embedded.simulator",
+}
+
+
+@each(inside(*SIMULATED))
+def test_a_simulator_knows_nothing_of_the_program_it_tests(path: Path) -> None:
     ours = among(known_to(path), "listener") - {"listener.embedded"}
-    assert not ours - among(ours, "listener.embedded.shipstation")
+    assert not ours - among(ours, *SIMULATED)
+
+
+@each(outside("listener.sources.drive.tokens"))
+def test_one_module_alone_knows_google_auth(path: Path) -> None:
+    assert not among(known_to(path), "google")
 
 
 @each(SOURCES)

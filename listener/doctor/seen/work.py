@@ -114,12 +114,13 @@ class Watermark:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The folder of order files: what is in it, or why it cannot be read."""
+    """The folder of order files, here or at Google: what is in it, or why it cannot be read, or was not asked for."""
 
     folder: str | None
     files: int = 0
     unreadable: tuple[tuple[str, str], ...] = ()
     fault: str = ""
+    not_asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ They need no key, fall under no limit and no fault, and never show among the cal
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from listener.embedded import control as common
 from listener.embedded.shipstation.calls import Answer, Call
-from listener.embedded.shipstation.fault import fault_from_json
 
 if TYPE_CHECKING:
     from listener.embedded.shipstation import ShipStationSimulator
@@ -34,23 +34,19 @@ def _orders(simulator: "ShipStationSimulator", call: Call) -> Any:
 
 
 def _requests(simulator: "ShipStationSimulator", _call: Call) -> Any:
-    return {"requests": [request.as_json() for request in simulator.requests]}
+    return common.requests(simulator)
 
 
 def _faults(simulator: "ShipStationSimulator", _call: Call) -> Any:
-    return {"faults": [{"kind": injected.fault.kind, "hits": injected.hits} for injected in simulator.faults_in_force]}
+    return common.faults(simulator)
 
 
 def _add_faults(simulator: "ShipStationSimulator", call: Call) -> Any:
-    faults = [fault_from_json(one) for one in (call.body if isinstance(call.body, list) else [call.body])]
-    for fault in faults:
-        simulator.inject(fault)
-    return _faults(simulator, call)
+    return common.add_faults(simulator, call.body)
 
 
-def _clear_faults(simulator: "ShipStationSimulator", call: Call) -> Any:
-    simulator.clear_faults()
-    return _faults(simulator, call)
+def _clear_faults(simulator: "ShipStationSimulator", _call: Call) -> Any:
+    return common.clear_faults(simulator)
 
 
 def _set_limit(simulator: "ShipStationSimulator", call: Call) -> Any:

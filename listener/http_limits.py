@@ -1,4 +1,4 @@
-"""A deadline for a whole HTTP request, however slowly the answer drips in.
+"""Limits on an HTTP answer: a deadline for all of it, however slowly it drips in, and a size.
 
 A socket's timeout counts from byte to byte, so that a server that sends one a second is never late. Here a timer shuts
 the connection's socket when the time is up; whoever reads from it then gets an error like that of any lost connection.
@@ -10,10 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 _in_use = threading.local()
+
+
+class TooLong(Exception):
+    """The answer has more bytes than are read."""
 
 
 class _Watched:
@@ -62,8 +66,8 @@ def deadline(seconds: float) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
-    if "late" in request:
-        raise TimeoutError(f"no whole answer within {seconds:.0f} s")
+        if "late" in request:
+            raise TimeoutError(f"no whole answer within {seconds:.0f} s")
 
 
 def _shut(request: dict[str, Any]) -> None:
@@ -72,3 +76,16 @@ def _shut(request: dict[str, Any]) -> None:
     if connection is not None:
         with suppress(OSError):  # it was closed a moment ago
             connection.shutdown(socket.SHUT_RDWR)
+
+
+def read_body(response: BaseHTTPResponse, largest: int) -> bytes:
+    """Return the body of a response that was not preloaded, and give its connection back. Raises TooLong."""
+    parts, size = [], 0
+    for part in response.stream(64 * 1024):
+        parts.append(part)
+        size += len(part)
+        if size > largest:
+            response.close()
+            raise TooLong
+    response.release_conn()
+    return b"".join(parts)
