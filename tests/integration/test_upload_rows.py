@@ -6,7 +6,7 @@ import pytest
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.leader import LeadLost
 from listener.store import inbox
-from tests.support.shop import Connection, insert_order, row_of
+from tests.support.shop import Connection, insert_order, row_of, value_of
 from tests.support.upload import CREATE, LIST, Leader, insert, rows, statuses, times_made, while_it_sends
 
 # What the shop does with its rows meanwhile.
@@ -191,6 +191,29 @@ def test_when_the_listeners_schema_goes_between_request_and_answer_the_row_gets_
     ids = {order["orderNumber"]: str(order["orderId"]) for order in account.orders}
     assert rows(shop) == {number: ["uploaded", order_id, None] for number, order_id in ids.items()}
     assert len(ids) == 2
+
+
+RESTORE = """
+delete from listener.ledger; delete from listener.mirror; delete from shipstation_order_line_items;
+update orders_inbox set status = 'awaiting_shipment', shipstation_order_id = null;
+"""
+
+
+def test_after_a_restore_from_a_backup_what_was_sent_since_is_taken_over_and_not_sent_again(
+    fresh: Leader, dsn: str, shop: Connection, account: ShipStationSimulator
+) -> None:
+    then = value_of(shop, "select watermark from listener.mirror_state")
+    insert(shop, 3)
+    fresh.run_all()
+    before = rows(shop)
+    fresh.db.close()
+    shop.execute(RESTORE)
+    shop.execute("update listener.mirror_state set watermark = %s, fresh_at = %s", [then, then])
+    fresh.time.advance(3600)
+    fresh.lead(dsn)
+    fresh.run_all()
+    assert rows(shop) == before
+    assert len(fresh.sent()) == 1
 
 
 def test_an_answer_that_could_not_be_recorded_is_recorded_by_the_next_session(

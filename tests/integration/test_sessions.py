@@ -1,0 +1,51 @@
+"""The sessions' own settings: what a database sets by default does not count."""
+
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
+
+from listener.database import Connection, connect_step, connect_work, make_ours
+
+OTHERS = {
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "default_transaction_isolation": "repeatable read",
+    "synchronous_commit": "off",
+    "search_path": "theirs",
+}
+OURS = {
+    "statement_timeout": "15s",
+    "lock_timeout": "2s",
+    "default_transaction_isolation": "read committed",
+    "synchronous_commit": "on",
+    "search_path": "public",
+}
+
+
+@pytest.fixture
+def strange_dsn(dsn: str) -> str:
+    """A database whose defaults are all other than we need."""
+    name = sql.Identifier(str(conninfo_to_dict(dsn)["dbname"]))
+    with psycopg.connect(dsn, autocommit=True) as owner:
+        for setting, value in OTHERS.items():
+            change = sql.SQL("alter database {} set {} = {}")
+            owner.execute(change.format(name, sql.Identifier(setting), sql.Literal(value)))
+    return dsn
+
+
+def connect_listen(url: str, name: str) -> Connection:
+    connection = connect_step(url, name)
+    make_ours(connection)
+    return connection
+
+
+@pytest.mark.parametrize("connect", [connect_work, connect_listen])
+def test_our_sessions_end_a_statement_after_15_seconds_whatever_the_databases_default(
+    strange_dsn: str, connect: Callable[[str, str], Connection]
+) -> None:
+    with connect(strange_dsn, "test") as connection:
+        found = {name: connection.execute(f"show {name}".encode()).fetchone() for name in OURS}
+    assert found == {name: (value,) for name, value in OURS.items()}
