@@ -16,6 +16,7 @@ the upload                  `work` (the session and its jobs), `workflows.upload
 what was tried              `store.ledger`; what is pending, `store.inbox`; who leads, `leader`
 calls to ShipStation        `budget`, `shipstation.client`, `shipstation.payload`, `workflows.outcomes`
 files of orders             `sources.source`, `.folder`, `.drive`, `.xcart`, `workflows.import_xml`
+what was counted            `minutes` (a minute's figures), `metrics`; how that looks: `snapshot`, `health`, `rollout`
 settings                    `settings` (environment), `flags` and `config` (tables)
 what is wrong               `doctor`, whose table of checks is `doctor.checks`
 ==========================  ===========================================================================

@@ -177,8 +177,8 @@ class Daemon:
             self._fault = Fatal("another listener runs on this database: a dry run needs its place, so stop it first")
         if ended.beat is not None:
             self._publisher.beat(ended.beat, now, ended.muffled_by)
-            seen = self._ears.configure(ended.beat.config, Source.HEARTBEAT, now, leading=self._state.leading)
-            events.append(seen)
+            leading = self._state.leading
+            events += self._ears.configure_by_beat(ended.beat.config, ended.began_at, now, leading=leading)
         return events
 
     def _announce(self) -> None:

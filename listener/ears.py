@@ -39,6 +39,7 @@ class Ears:
         self._configuration = Configuration()
         self._because = Source.STARTUP
         self._seen_at = time.monotonic()
+        self._asked_at = self._taken_at = float("-inf")  # the configuration
 
     @property
     def overdue_at(self) -> float:
@@ -78,12 +79,21 @@ class Ears:
 
     def configure(self, text: str, source: Source, seen_at: float, *, leading: bool) -> Event:
         """Put in force what the tables say. Only the leader writes receipts: seen by two, it is still one change."""
+        self._taken_at = time.monotonic()
         configured, receipts = self._configuration.take(text, source.value)
         for receipt in receipts:
             self._metrics.config_change(receipt.verdict)
         for receipt in receipts if leading else []:
             self._write(receipt, seen_at)
         return configured
+
+    def configure_by_beat(self, text: str, began_at: float, now: float, *, leading: bool) -> list[Event]:
+        """Put in force what a beat saw, or ask the tables again if an answer came while it was under way: it may have
+        waited for a lock for seconds, and what it saw be the older of the two.
+        """
+        if self._taken_at >= began_at:
+            return self.ask_config(Source.HEARTBEAT, now)
+        return [self.configure(text, Source.HEARTBEAT, now, leading=leading)]
 
     def ask_config(self, source: Source | None, now: float) -> list[Event]:
         """Ask for the flags. `source`: why, unless a bell was the reason."""
@@ -107,6 +117,8 @@ class Ears:
             logger.warning(text, extra={"event": "refused"})
         if answer.question not in (*READ_LESS, Question.FLAGS) or answer.value is None:
             return []
+        if self._taken_at >= self._asked_at:  # a beat's was, and this answer may be older
+            return self._ask(Question.CONFIG, READ_CONFIG_SQL, time.monotonic())
         return [self.configure(answer.value, self._because, self._seen_at, leading=leading)]
 
     def _write(self, receipt: Receipt, seen_at: float) -> None:
@@ -122,6 +134,8 @@ class Ears:
     def _ask(self, question: Question, query: str, now: float) -> list[Event]:
         if self._session is None:
             return []
+        if question is not Question.PING:
+            self._asked_at = now
         try:
             self._session.ask(question, query, (), now)
         except Transient as error:

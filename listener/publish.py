@@ -8,12 +8,23 @@ from listener.ages import FirstSeen
 from listener.database import UNINSTALLED
 from listener.events import IMPORT, SYNC, UPLOAD, Phase
 from listener.metrics import Metrics
+from listener.snapshot import Fields
 from listener.state import State
 from listener.store.progress import BeatRow
 
 logger = logging.getLogger(__name__)
 
 THIS_IS_PRODUCTION = "listener install --this-is-production"
+
+
+UNKNOWN: Fields = {
+    "pending": 0,
+    "oldest_pending_seconds": 0.0,
+    "held_back": 0,
+    "db_connections": 0,
+    "api_used_last_hour": 0,
+}
+"""What only a leader's beats see: of one that stands by, the last of it would be shown for ever."""
 
 
 class Publisher:
@@ -35,6 +46,8 @@ class Publisher:
         self._stale = False
         before, self._published = self._published or State(), state
         self._log_uninstalled(before, state)
+        if before.leading and not state.leading:
+            self._metrics.set(**UNKNOWN)
         _log_backoffs(before, state, now)
         _log_hold(before, state)
         self._metrics.set(

@@ -53,11 +53,13 @@ COUNTED = (Job.PASS, Job.BEAT)
 class Ended:
     """How a job ended, and what its beat saw, if it was one.
 
+    began_at:   when the beat's statement was sent; monotonic seconds
     muffled_by: who has kept the silence lock from us for a minute
     """
 
     event: Event
     beat: BeatRow | None = None
+    began_at: float = 0.0
     muffled_by: int | None = None
 
 
@@ -242,7 +244,7 @@ class WorkSession:
         fresh = seen.fresh > 0 and not self._dry_run
         muted, foreign = seen.muted_by is not None, self._foreign(seen.home)
         event = Beaten(seen.due + revived > 0, fresh=fresh, muted=muted, foreign=foreign)
-        return Ended(event, seen, self._silence.kept_from_us_by(connection))
+        return Ended(event, seen, started, self._silence.kept_from_us_by(connection))
 
     def _note_beat(self, seen: BeatRow, duration_ms: float) -> None:
         self._metrics.check(

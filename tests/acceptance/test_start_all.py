@@ -130,6 +130,9 @@ def test_the_plans_commands_over_the_log_tell_what_the_database_tells(
     assert int(shell(tmp_path, ERRORS)) == figures.error_lines == 0
     assert shell(tmp_path, INTERVAL).endswith("sync_interval 120 -> 180 (interval=180s)")
     assert figures.orders == 2
+    assert figures.steps["xml-import"] == figures.checks_of("xml-import") > 0
+    assert figures.config_changes == {"accepted": 1}
+    assert figures.mirror_age_seconds_max > 0
 
 
 def test_a_line_of_level_error_is_counted_as_the_plans_command_counts_it(

@@ -2,13 +2,11 @@
 
 import json
 import logging
-import os
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +14,7 @@ import pytest
 from listener.alert import AGAIN_SECONDS, HOLD_SECONDS, QUIET_SECONDS, Alert
 from listener.embedded.postgres import free_port
 from listener.metrics import Metrics
-from tests.support.process import PASSED_ON
+from tests.support.process import ListenerProcess
 from tests.support.wait import eventually
 
 TOKEN = "T0000/B0000/not-a-real-token"  # noqa: S105 - invented
@@ -161,18 +159,9 @@ def test_what_was_refused_is_told_after_a_quarter_of_an_hour_and_a_new_failure_i
     assert warnings(caplog) == ["ALERT_URL could not be told: it answered 500"] * 2
 
 
-SHORTENED = """
-import listener.alert as alert
-alert.HOLD_SECONDS, alert.LOOK_EVERY_SECONDS = 0.2, 0.05
-from listener.cli import main
-main()
-"""
-
-
-def test_a_listener_without_a_database_tells_it_while_the_answer_hangs_it_can_be_stopped(hook: Hook) -> None:
-    hook.answer.clear()
-    inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    given = {
+def listener(folder: Path, hook: Hook, *arguments: str, first: str) -> ListenerProcess:
+    """Start a listener whose database is not there."""
+    environment = {
         "DATABASE_URL": f"postgresql://shop@127.0.0.1:{free_port()}/shop",
         "SHIPSTATION_API_KEY": "invented",
         "SHIPSTATION_API_SECRET": "invented",
@@ -180,15 +169,20 @@ def test_a_listener_without_a_database_tells_it_while_the_answer_hangs_it_can_be
         "ALERT_URL": hook.url,
         "LOG_LEVEL": "DEBUG",
     }
-    process = subprocess.Popen(
-        [sys.executable, "-c", SHORTENED, "run"], env=inherited | given, stderr=subprocess.PIPE, text=True
-    )
-    try:
+    return ListenerProcess(["run", *arguments], environment, folder, first)
+
+
+def test_a_listener_tells_it_and_can_be_stopped_while_the_answer_hangs(hook: Hook, tmp_path: Path) -> None:
+    hook.answer.clear()
+    sooner = "import listener.alert as a; a.HOLD_SECONDS, a.LOOK_EVERY_SECONDS = 0.2, 0.05"
+    with listener(tmp_path, hook, first=sooner) as process:
         eventually(lambda: hook.texts, timeout=20)
-        process.terminate()
-        _, log = process.communicate(timeout=10)
-    finally:
-        process.kill()
-    assert process.returncode == 0
+        assert process.stop() == 0
     assert hook.texts[0].startswith("red: ")
-    assert TOKEN not in log
+    assert TOKEN not in process.log
+
+
+def test_a_dry_run_tells_nobody(hook: Hook, tmp_path: Path) -> None:
+    with listener(tmp_path, hook, "--dry-run", first="import listener.daemon as d; d.Alert = None") as process:
+        process.wait_for("Cannot reach the database", timeout=20)
+        assert process.stop() == 0

@@ -10,7 +10,7 @@ from listener.budget import Budget, NoBudget
 from listener.database import Connection
 from listener.flags import Flags
 from listener.metrics import Metrics
-from listener.shipstation.client import Answer, NoAnswer
+from listener.shipstation.client import Answer, NoAnswer, TooManyRequests
 from listener.store.api_calls import burst_of, calls_a_second, give_back_call, note_answer, take_calls
 
 LIMIT = 200
@@ -180,6 +180,18 @@ class Clock:
 
 def answer(**headers: str) -> Answer:
     return Answer(200, {name.replace("_", "-"): value for name, value in headers.items()}, b"", 1.0)
+
+
+def test_every_call_is_counted_by_what_came_of_it(db: Connection) -> None:
+    metrics = Metrics("test")
+    budget = Budget(metrics, Clock())
+    said_so_in_words = TooManyRequests(Answer(200, {}, b"Too many requests", 1.0))
+    for came, error in ((answer(), None), (answer(), said_so_in_words), (None, NoAnswer("cut"))):
+        (call_id,) = budget.take(db, Flags(), SEND)
+        budget.note(db, call_id, came, 1, error)
+    (call_id,) = budget.take(db, Flags(), SEND)
+    budget.give_back(db, call_id, Flags())
+    assert metrics.totals().api_calls == {f"200 {SEND}": 1, f"429 {SEND}": 1, f"none {SEND}": 1}
 
 
 def test_a_closed_window_of_shipstation_costs_no_token(db: Connection) -> None:

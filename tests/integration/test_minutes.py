@@ -9,15 +9,11 @@ import psycopg
 import pytest
 
 from listener.database import Connection
-from listener.events import Beaten, BeatFailed, Done, Job, Led, RunUpload, Source
-from listener.flags import Flags
-from listener.metrics import Metrics
+from listener.events import Beaten, BeatFailed, Done, Job
 from listener.minutes import POLLING_STATE, Figures, Minute, columns_of
-from listener.shipstation.client import ShipStation
 from listener.store.minutes import keep_minutes, read_minutes
 from listener.store.prune import MINUTE_DAYS_KEPT, prune
-from listener.work import WorkSession
-from listener.workflows.upload_orders import UploadOrders
+from tests.support.leading import Leading
 from tests.support.shop import insert_order, value_of
 
 LATELY = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=2)
@@ -90,29 +86,9 @@ def test_minutes_are_kept_for_two_weeks(db: Connection) -> None:
     assert left == (now - ages[1],)
 
 
-class Leading:
-    """A work session that leads, and a clock for its figures."""
-
-    def __init__(self, url: str, *, dry_run: bool = False) -> None:
-        self.now = LATELY
-        self.metrics = Metrics("test", "listener p work", lambda: self.now)
-        upload = UploadOrders(ShipStation("http://127.0.0.1:9", "key", "secret"), self.metrics)
-        self.session = WorkSession(url, "listener p work", upload, self.metrics, dry_run=dry_run)
-        assert isinstance(self.run(Job.LEAD), Led)
-        self.metrics.set(role="leader")
-
-    def run(self, job: Job) -> object:
-        return self.session.run(RunUpload(job, Source.HEARTBEAT, silence=False), Flags()).event
-
-    def pass_minutes(self, n: int) -> None:
-        for _ in range(n):
-            self.metrics.missed()
-            self.now += timedelta(minutes=1)
-
-
 @pytest.fixture
 def leading(dsn: str) -> Iterator[Leading]:
-    leading = Leading(dsn)
+    leading = Leading(dsn, LATELY)
     yield leading
     leading.session.close(busy=False)
 
@@ -156,7 +132,7 @@ def test_a_clean_end_writes_the_minute_under_way_and_a_crash_loses_no_other(db: 
 
 
 def test_a_dry_run_writes_none(db: Connection, dsn: str) -> None:
-    leading = Leading(dsn, dry_run=True)
+    leading = Leading(dsn, LATELY, dry_run=True)
     leading.pass_minutes(1)
     leading.run(Job.BEAT)
     leading.session.close(busy=False)

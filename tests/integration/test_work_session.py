@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from listener.embedded.shipstation import ShipStationSimulator
-from listener.events import WORKFLOWS, Configured, Event, Job, Led, Listening, Phase, Rang, RunUpload, Source
+from listener.events import WORKFLOWS, Configured, Event, Job, Led, Listening, Phase, Rang, RunUpload, Simple, Source
 from listener.flags import Flags
 from listener.locks import SILENCE_KEY
 from listener.metrics import Metrics
@@ -38,6 +38,8 @@ class Loop:
             self.state, actions = react(self.state, waiting, self.now)
             jobs = [action for action in actions if isinstance(action, RunUpload)]
             waiting = tuple(self.session.run(job, self.state.flags).event for job in jobs)
+            if Simple.READ_CONFIG in actions:
+                waiting += (CONFIGURED,)
             due_at = self.now if waiting else next_due(self.state)
             if due_at > until:
                 self.now = until

@@ -19,10 +19,13 @@ from tests.support.wait import eventually
 PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LISTENER_PG_BIN", "LD_LIBRARY_PATH")
 
 
-class ListenerProcess:
-    """A running `listener`; `lines` is its stderr so far, `output` its stdout."""
+MAIN = "from listener.cli import main; main()"
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+
+class ListenerProcess:
+    """A running `listener`; `lines` is its stderr so far, `output` its stdout. `first`: Python that it runs before."""
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, first: str = "") -> None:
         inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         self.status_address = environment.get("STATUS_ADDRESS", "off")
         self._news = threading.Condition()
@@ -30,7 +33,7 @@ class ListenerProcess:
         self._output: list[str] = []
         self._open_streams = 2
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "listener.cli", *arguments],
+            [sys.executable, *(["-c", f"{first}\n{MAIN}"] if first else ["-m", "listener.cli"]), *arguments],
             env=inherited | environment,
             cwd=folder,
             stdin=subprocess.DEVNULL,

@@ -292,6 +292,8 @@ def test_what_colours_the_page_is_of_the_last_quarter_of_an_hour() -> None:
     metrics.set(role="leader")
     check(metrics, duration_ms=99, action="process")
     metrics.api_call("GET /orders", 429)
+    metrics.api_call("GET /orders", 200)
+    assert metrics.snapshot()["recent"]["api_calls_throttled"] == 1
     now += timedelta(minutes=10)
     check(metrics, duration_ms=1, action="skip")
     check(metrics, duration_ms=2, action="skip", source="notify")

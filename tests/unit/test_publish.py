@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from listener.events import Led, Phase, SessionLost
+from listener.health import Colour, colour_of
 from listener.metrics import Metrics
 from listener.publish import Publisher
 from listener.schedule import react
@@ -67,3 +68,16 @@ def test_a_leader_whom_another_has_followed_has_lost_nothing() -> None:
     followed, _ = react(LEADING, [SessionLost(1.0)], 0.0)
     assert page.degraded(replace(followed)) == []
     assert page.upload_state() == "standby"
+
+
+def test_what_a_leader_saw_is_not_shown_when_it_leads_no_more() -> None:
+    page = Page()
+    page.publisher.publish(LEADING, 0.0)
+    for now in (0.0, 99.0):
+        page.publisher.beat(BeatRow(**WELL | {"pending": 3, "oldest_id": 1, "newest_id": 1, "connections": 7}), now)
+    assert page.metrics.snapshot()["oldest_pending_seconds"] == 99
+    followed, _ = react(LEADING, [SessionLost(1.0)], 100.0)
+    page.publisher.publish(followed, 100.0)
+    seen = page.metrics.snapshot()
+    assert (seen["pending"], seen["oldest_pending_seconds"], seen["db_connections"]) == (0, 0, 0)
+    assert colour_of(seen) == (Colour.GREEN, ())
