@@ -6,7 +6,7 @@ the connection's socket when the time is up; whoever reads from it then gets an 
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -78,14 +78,26 @@ def _shut(request: dict[str, Any]) -> None:
             connection.shutdown(socket.SHUT_RDWR)
 
 
+def body_parts(response: BaseHTTPResponse, largest: int) -> Generator[bytes, None, None]:
+    """Yield the body of a response that was not preloaded, and give its connection back at the end. Raises TooLong.
+
+    Left early, it closes the connection.
+    """
+    size, ended = 0, False
+    try:
+        for part in response.stream(64 * 1024):
+            size += len(part)
+            if size > largest:
+                raise TooLong
+            yield part
+        ended = True
+    finally:
+        if ended:
+            response.release_conn()
+        else:
+            response.close()
+
+
 def read_body(response: BaseHTTPResponse, largest: int) -> bytes:
     """Return the body of a response that was not preloaded, and give its connection back. Raises TooLong."""
-    parts, size = [], 0
-    for part in response.stream(64 * 1024):
-        parts.append(part)
-        size += len(part)
-        if size > largest:
-            response.close()
-            raise TooLong
-    response.release_conn()
-    return b"".join(parts)
+    return b"".join(body_parts(response, largest))

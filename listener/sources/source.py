@@ -3,6 +3,7 @@
 A file is its id and its content. Its time is never asked: clients set it as they like.
 """
 
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,13 +35,23 @@ class SourceFile:
 class Listing:
     """What a source holds now.
 
-    unsettled:  names of files that may still be being written: look again after a second
+    unsettled:  names of files that may still be being written, or were not looked into yet: look again after a second
     unreadable: (name, reason) of files that cannot be read
     """
 
     files: tuple[SourceFile, ...] = ()
     unsettled: tuple[str, ...] = ()
     unreadable: tuple[tuple[str, str], ...] = ()
+
+
+class Content(Protocol):
+    """The bytes of a file, to be read from its beginning to its end."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to `size` bytes, b"" at the end: only then it is known that this was the listed revision.
+
+        Raises: Changed when it was not, or when the rest cannot be had.
+        """
 
 
 class OrderSource(Protocol):
@@ -52,8 +63,8 @@ class OrderSource(Protocol):
     def listing(self) -> Listing:
         """Return what is there now. Raises Transient when it cannot be seen: that never reads as nothing there."""
 
-    def read(self, file: SourceFile) -> bytes:
-        """Return the bytes of the listed revision.
+    def open(self, file: SourceFile) -> AbstractContextManager[Content]:
+        """Open a listed file.
 
         Raises: Rejected when it will never be read; Changed when there is no longer that revision to be had.
         """

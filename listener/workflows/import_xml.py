@@ -24,6 +24,8 @@ from listener.store.imports import Counts, FileRow
 
 logger = logging.getLogger(__name__)
 
+PIECE_BYTES = 2**16
+
 
 class ImportXml:
     """The workflow `xml-import`, for one thread. `connect` opens its connection when there is something to say."""
@@ -107,7 +109,7 @@ class ImportXml:
         """Import one file, or record why not; return False when it has to be looked at again."""
         row = FileRow(self._source.source, file.file_id, file.revision, file.name)
         try:
-            counts = import_file(self._open(), row, parse_orders(self._source.read(file)))
+            counts = import_file(self._open(), row, parse_orders(self._read(file)))
         except Changed:
             return False
         except Rejected as error:
@@ -117,6 +119,10 @@ class ImportXml:
             self._report(file.name, counts)
         self._known_files().add((file.file_id, file.revision))
         return True
+
+    def _read(self, file: SourceFile) -> bytes:
+        with self._source.open(file) as content:
+            return b"".join(iter(lambda: content.read(PIECE_BYTES), b""))
 
     def _report(self, name: str, counts: Counts | None) -> None:
         if counts is None:

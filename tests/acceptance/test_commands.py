@@ -16,7 +16,7 @@ import pytest
 from listener import __version__
 from listener.cli import COMMANDS
 from listener.embedded.postgres import free_port
-from tests.support.drive import folder_of, source_of
+from tests.support.drive import folder_of, read, source_of
 from tests.support.process import PASSED_ON, ListenerProcess
 from tests.support.wait import eventually
 
@@ -137,7 +137,7 @@ def test_the_simulator_prints_what_to_export_serves_it_and_ends_with_0(start: St
     source = source_of(folder_of(exported))
     with urlopen(exported["DRIVE_BASE_URL"] + "/_simulator/files?name=a.xml", b"<orders/>", timeout=5):  # noqa: S310
         (file,) = source.listing().files
-    assert source.read(file) == b"<orders/>"
+    assert read(source, file) == b"<orders/>"
     assert simulator.stop(how) == 0
     assert simulator.lines == []
     assert not Path(exported["GOOGLE_APPLICATION_CREDENTIALS"]).exists()

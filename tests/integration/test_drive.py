@@ -17,7 +17,7 @@ from listener.sources.drive import source as drive_source
 from listener.sources.drive.open import open_folder
 from listener.sources.drive.source import Drive
 from listener.sources.source import Changed, Listing, SourceFile
-from tests.support.drive import folder_of, source_of
+from tests.support.drive import folder_of, read, source_of
 
 FILES = "/drive/v3/files"
 TOKEN = "/token"  # noqa: S105  a path
@@ -91,7 +91,7 @@ def test_a_file_is_known_by_its_name_whatever_type_its_uploader_gave_it(shop: Sh
 def test_files_of_the_same_name_are_two_files(shop: Shop) -> None:
     first, second = shop.user.upload(b"<a/>"), shop.user.upload(b"<bb/>")
     files = shop.files()
-    assert {file.file_id: shop.source.read(file) for file in files} == {first: b"<a/>", second: b"<bb/>"}
+    assert {file.file_id: read(shop.source, file) for file in files} == {first: b"<a/>", second: b"<bb/>"}
 
 
 def test_a_long_list_is_read_page_by_page_also_over_empty_pages(shop: Shop) -> None:
@@ -120,7 +120,7 @@ def test_a_folder_in_a_shared_drive_is_read(shop: Shop) -> None:
     shop.user.upload(b"<orders/>", folder=folder)
     source = shop.another(ORDER_SOURCE=f"drive:{folder}")
     (file,) = source.listing().files
-    assert source.read(file) == b"<orders/>"
+    assert read(source, file) == b"<orders/>"
 
 
 def test_a_name_that_cannot_be_shown_or_is_too_long_is_told_and_the_others_go_on(shop: Shop) -> None:
@@ -204,7 +204,7 @@ def test_a_restart_sees_the_same_revisions(shop: Shop) -> None:
 def test_a_file_is_read_as_it_was_listed(shop: Shop, content: bytes) -> None:
     shop.user.upload(content)
     (file,) = shop.files()
-    assert (file.size, shop.source.read(file)) == (len(content), content)
+    assert (file.size, read(shop.source, file)) == (len(content), content)
 
 
 @pytest.mark.parametrize("content", [b"<oRders/>", b"<orders/>\n", b"<orders", b"", b"x" * 100_000])
@@ -215,10 +215,10 @@ def test_a_file_that_changes_between_list_and_download_is_not_taken_and_listed_a
     (file,) = shop.files()
     shop.user.replace(file_id, content)
     with pytest.raises(Changed, match="its bytes are not those that Drive lists"):
-        shop.source.read(file)
+        read(shop.source, file)
     (again,) = shop.files()
     assert again.revision != file.revision
-    assert shop.source.read(again) == content
+    assert read(shop.source, again) == content
 
 
 def test_a_file_that_is_gone_since_is_not_an_outage(shop: Shop) -> None:
@@ -226,7 +226,7 @@ def test_a_file_that_is_gone_since_is_not_an_outage(shop: Shop) -> None:
     (file,) = shop.files()
     shop.user.delete(file_id)
     with pytest.raises(Changed, match="not there"):
-        shop.source.read(file)
+        read(shop.source, file)
     assert shop.files() == []
 
 
@@ -236,18 +236,18 @@ def test_a_spoilt_download_is_not_taken_and_is_right_a_second_later(shop: Shop, 
     (file,) = shop.files()
     shop.drive.inject(kind, times=1)
     with pytest.raises(Changed):
-        shop.source.read(file)
+        read(shop.source, file)
     assert shop.listing() == Listing(unsettled=("orders.xml",))
     shop.now += 1
     (again,) = shop.files()
-    assert shop.source.read(again) == b"<orders/>"
+    assert read(shop.source, again) == b"<orders/>"
 
 
 def test_a_download_that_is_cut_is_asked_for_once_more(shop: Shop) -> None:
     file_id = shop.user.upload(b"<orders/>" * 1000)
     (file,) = shop.files()
     shop.drive.inject("cut", alt="media", times=1)
-    assert shop.source.read(file) == b"<orders/>" * 1000
+    assert read(shop.source, file) == b"<orders/>" * 1000
     assert shop.drive.downloads(file_id) == 2
 
 
@@ -260,12 +260,12 @@ def test_a_list_that_lags_holds_up_no_other_file_and_is_named_when_it_lasts(shop
     for _ in range(3):
         listing = shop.listing()
         with pytest.raises(Changed):
-            shop.source.read(next(file for file in listing.files if file.name == "a.xml"))
+            read(shop.source, next(file for file in listing.files if file.name == "a.xml"))
         assert shop.listing().files[0].name == "b.xml"
         assert (shop.listing().unsettled, shop.listing().unreadable) == (("a.xml",), ())
         shop.now += 1
     with pytest.raises(Changed):
-        shop.source.read(shop.listing().files[1])
+        read(shop.source, shop.listing().files[1])
     named = shop.listing()
     assert ([file.name for file in named.files], named.unsettled) == (["b.xml"], ())
     assert named.unreadable == (("a.xml", drive_source.OTHER_BYTES),)
@@ -283,13 +283,13 @@ def test_a_file_that_may_not_be_downloaded_is_named_at_once_and_the_others_go_on
     first, _ = shop.files()
     shop.drive.inject("403", reason=reason, path=f"{FILES}/{first.file_id}", times=1)
     with pytest.raises(Changed):
-        shop.source.read(first)
+        read(shop.source, first)
     listing = shop.listing()
     assert [file.name for file in listing.files] == ["b.xml"]
     ((name, why),) = listing.unreadable
     assert (name, reason in why) == ("a.xml", True)
     shop.now += 60
-    assert shop.source.read(shop.listing().files[1]) == b"<orders/>"
+    assert read(shop.source, shop.listing().files[1]) == b"<orders/>"
     assert shop.names() == ["a.xml", "b.xml"]
 
 
@@ -300,7 +300,7 @@ def test_a_file_that_alone_cannot_be_had_is_an_outage_and_comes_after_the_others
     first, _ = shop.files()
     shop.drive.inject(fault, path=f"{FILES}/{first.file_id}")
     with pytest.raises(Transient) as raised:
-        shop.source.read(first)
+        read(shop.source, first)
     assert not isinstance(raised.value, Changed)
     shop.now += 60
     assert [file.name for file in shop.listing().files] == ["b.xml", "a.xml"]
@@ -311,7 +311,7 @@ def test_a_file_that_is_too_large_is_listed_and_never_read(shop: Shop, monkeypat
     file_id = shop.user.upload(b" " * 3 * 2**20)
     (file,) = shop.files()
     with pytest.raises(Rejected, match="the file has 3 MB; at most 1 MB are read"):
-        shop.source.read(file)
+        read(shop.source, file)
     assert shop.drive.downloads(file_id) == 0
 
 
@@ -433,7 +433,7 @@ def test_a_token_that_ran_out_early_is_renewed_once_and_nobody_hears_of_it(shop:
     shop.drive.expire_tokens()
     (file,) = shop.files()
     shop.drive.expire_tokens()
-    assert shop.source.read(file) == b"<orders/>"
+    assert read(shop.source, file) == b"<orders/>"
     assert (shop.calls(TOKEN), shop.drive.downloads(file_id)) == (3, 2)
 
 

@@ -4,6 +4,7 @@ import gzip
 import json
 import logging
 import socket
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from listener.errors import Transient
 from listener.sources.drive import api
 from listener.sources.drive.source import Drive
 from listener.sources.source import Changed
-from tests.support.drive import folder_of, source_of
+from tests.support.drive import folder_of, read, source_of
 from tests.support.raw_server import Speak, raw_server, says, trickle
 
 FILES = "/drive/v3/files"
@@ -84,7 +85,19 @@ def test_a_download_ends_soon_after_the_listed_size(source: Drive, drive: DriveS
     (file,) = source.listing().files
     drive.user.replace(file_id, b"x" * 20 * 1024 * 1024)
     with pytest.raises(Changed):
-        source.read(file)
+        read(source, file)
+
+
+def test_a_file_that_cannot_be_put_aside_is_our_own_fault_and_the_next_question_is_asked_well(
+    source: Drive, drive: DriveSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drive.user.upload(b"x" * 20 * 1024 * 1024)
+    (file,) = source.listing().files
+    with monkeypatch.context() as patched:
+        patched.setattr(tempfile, "tempdir", "/nonexistent")
+        with pytest.raises(Transient, match=r"cannot be put aside in /nonexistent .*; see TMPDIR"):
+            read(source, file)
+    assert len(read(source, source.listing().files[0], 2**20)) == 20 * 1024 * 1024
 
 
 def test_a_list_that_comes_compressed_is_read(speaks: Connect) -> None:

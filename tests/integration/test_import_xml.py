@@ -371,14 +371,14 @@ def test_a_file_that_changes_while_it_is_read_is_looked_at_again(
     shop.put("orders.xml", orders_xml("1"))
     shop.step()
     shop.now += 1
-    read = Folder.read
+    open_file = Folder.open
 
-    def write_then_read(folder: Folder, file: Any) -> bytes:
+    def write_then_open(folder: Folder, file: Any) -> Any:
         shop.put("orders.xml", orders_xml("1", "2"))
-        return read(folder, file)
+        return open_file(folder, file)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Folder, "read", write_then_read)
+        patched.setattr(Folder, "open", write_then_open)
         assert shop.step() == StepReport(done=1, more=False, retry_after=1.0)
     assert (shop.numbers(), said(caplog)) == ([], [])
     shop.run()

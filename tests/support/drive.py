@@ -8,6 +8,7 @@ from listener.sources.drive.api import DriveApi
 from listener.sources.drive.source import Drive
 from listener.sources.drive.tokens import Tokens
 from listener.sources.drive.web import Web
+from listener.sources.source import SourceFile
 
 
 def folder_of(environment: Mapping[str, str], **changed: str) -> DriveFolder:
@@ -23,3 +24,9 @@ def source_of(folder: DriveFolder, clock: Callable[[], float] = time.monotonic) 
     web = Web()
     tokens = Tokens(folder.key, folder.read_key, web)
     return Drive(folder.folder_id, DriveApi(folder.base_url, tokens, web, sleep=lambda _: None), clock)
+
+
+def read(source: Drive, file: SourceFile, size: int = 4096) -> bytes:
+    """Read a file to its end, piece by piece."""
+    with source.open(file) as content:
+        return b"".join(iter(lambda: content.read(size), b""))

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from io import BytesIO
 from typing import Any
 
 import pytest
@@ -109,14 +110,14 @@ def test_a_new_version_name_or_time_is_no_other_revision() -> None:
 def test_bytes_are_of_the_file_when_size_and_checksum_say_so(kind: str) -> None:
     digest = hashlib.new(kind, b"<orders/>", usedforsecurity=False).hexdigest()
     listed = Entry("1", "a.xml", "text/xml", size=9, checksum=f"{kind}:{digest}")
-    assert listed.is_of(b"<orders/>")
-    assert not listed.is_of(b"<oRders/>")
-    assert not Entry("1", "a.xml", "text/xml", size=8, checksum=f"{kind}:{digest}").is_of(b"<orders/>")
+    assert listed.is_of(BytesIO(b"<orders/>"))
+    assert not listed.is_of(BytesIO(b"<oRders/>"))
+    assert not Entry("1", "a.xml", "text/xml", size=8, checksum=f"{kind}:{digest}").is_of(BytesIO(b"<orders/>"))
 
 
 def test_without_a_checksum_the_size_alone_speaks() -> None:
     listed = Entry("1", "a.xml", "text/xml", size=9, head="0B1")
-    assert (listed.is_of(b"<orders/>"), listed.is_of(b"<orders")) == (True, False)
+    assert (listed.is_of(BytesIO(b"<orders/>")), listed.is_of(BytesIO(b"<orders"))) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from listener.errors import Transient
 
@@ -26,6 +26,8 @@ IDENTIFIER = re.compile(r"[\x21-\x7e]{1,200}")
 DIGEST = re.compile(r"[0-9a-fA-F]{32,64}")
 
 LONGEST_WORDS = 200
+
+PIECE_BYTES = 2**16
 
 
 class Outage(Transient):
@@ -92,11 +94,17 @@ class Entry:
         """Return what tells this content from another: its checksum, as the same bytes uploaded anew are no news."""
         return self.checksum or (f"head:{self.head}" if self.head else "")
 
-    def is_of(self, data: bytes) -> bool:
-        """Tell whether these are the bytes that were listed."""
+    def is_of(self, content: IO[bytes]) -> bool:
+        """Tell whether a file holds the bytes that were listed; its place is at the beginning then."""
         kind, _, digest = self.checksum.partition(":")
-        same = not digest or hashlib.new(kind, data, usedforsecurity=False).hexdigest() == digest
-        return same and self.size in (None, len(data))
+        found = hashlib.new(kind or "sha256", usedforsecurity=False)
+        size = 0
+        content.seek(0)
+        while piece := content.read(PIECE_BYTES):
+            found.update(piece)
+            size += len(piece)
+        content.seek(0)
+        return self.size in (None, size) and digest in ("", found.hexdigest())
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ shared drives go with every question, or a folder in one would look empty.
 
 import time
 from collections.abc import Callable, Mapping
+from typing import IO, Any
 from urllib.parse import quote, urlencode
 
 from urllib3 import make_headers
@@ -80,40 +81,44 @@ class DriveApi:
         query = {"fields": FILE_FIELDS, "supportsAllDrives": "true"}
         return decode_entry(self._get(f"/{quote(file_id, safe='')}", query))
 
-    def download(self, entry: Entry) -> bytes | None:
-        """Return a file's bytes as they are now; None when there are more than were listed."""
+    def download(self, entry: Entry, into: IO[bytes]) -> None:
+        """Put a file's bytes as they are now into `into`. Raises TooLong when there are far more than were listed."""
         url = self._url(f"/{quote(entry.file_id, safe='')}", {"alt": "media", "supportsAllDrives": "true"})
         size = entry.size or 0
-        limits = size + LARGEST_REFUSAL, DEADLINE_SECONDS + size / SLOWEST_BYTES_A_SECOND
-        try:
-            return trying_again(Outage, self._sleep)(self._ask_as_ourselves, url, {}, *limits)
-        except TooLong:
-            return None
+        seconds = DEADLINE_SECONDS + size / SLOWEST_BYTES_A_SECOND
+
+        def begin_and_ask() -> None:
+            into.seek(0)
+            into.truncate()
+            self._ask_as_ourselves(url, {}, largest=size + LARGEST_REFUSAL, seconds=seconds, into=into)
+
+        trying_again(Outage, self._sleep)(begin_and_ask)
 
     def _get(self, path: str, query: Mapping[str, str]) -> bytes:
-        url, limits = self._url(path, query), (LARGEST_ANSWER, DEADLINE_SECONDS)
+        limits = {"largest": LARGEST_ANSWER, "seconds": DEADLINE_SECONDS}
         try:
-            return trying_again(Outage, self._sleep)(self._ask_as_ourselves, url, COMPRESSED, *limits)
+            return trying_again(Outage, self._sleep)(
+                self._ask_as_ourselves, self._url(path, query), COMPRESSED, **limits
+            )
         except TooLong as error:
             raise Outage("its answer is too long to be read") from error
 
     def _url(self, path: str, query: Mapping[str, str]) -> str:
         return f"{self._files_url}{path}?{urlencode(query)}"
 
-    def _ask_as_ourselves(self, url: str, headers: Mapping[str, str], largest: int, seconds: float) -> bytes:
+    def _ask_as_ourselves(self, url: str, headers: Mapping[str, str], **limits: Any) -> bytes:
         try:
-            return self._ask(url, headers, largest, seconds)
+            return self._ask(url, headers, **limits)
         except Unauthenticated:
             self._tokens.renew()
         try:
-            return self._ask(url, headers, largest, seconds)
+            return self._ask(url, headers, **limits)
         except Unauthenticated as error:
             raise Denied(f"the token is refused that Google has just given: {error}") from error
 
-    def _ask(self, url: str, headers: Mapping[str, str], largest: int, seconds: float) -> bytes:
+    def _ask(self, url: str, headers: Mapping[str, str], **limits: Any) -> bytes:
         token = self._tokens.token()
-        headers = {**headers, "Authorization": f"Bearer {token}"}
-        answer = self._web.ask("GET", url, headers, seconds=seconds, largest=largest)
+        answer = self._web.ask("GET", url, {**headers, "Authorization": f"Bearer {token}"}, **limits)
         if answer.status == 200:
             return answer.body
         said = without(answer.body, token.encode())

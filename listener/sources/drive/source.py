@@ -11,8 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import filterfalse
+from tempfile import SpooledTemporaryFile
+from typing import IO
 
 from listener.errors import Rejected, Transient
+from listener.http_limits import TooLong
 from listener.sources.drive.answers import FOLDER, Denied, Entry, Missing, Outage
 from listener.sources.drive.api import DriveApi
 from listener.sources.drive.setbacks import Setbacks
@@ -26,6 +29,9 @@ from listener.sources.source import (
     is_order_file,
     too_large,
 )
+
+IN_MEMORY = 2**20
+"""Bytes of a file that are held in memory; a larger one is put aside in the folder for temporary files."""
 
 LONGEST_NAME = 255
 NAME_TOO_LONG = f"its name is longer than {LONGEST_NAME} characters; rename it"
@@ -66,8 +72,9 @@ class Drive:
         listing = self._setbacks.arrange(map(self._file, filterfalse(_fault, entries.values())), self._clock())
         return replace(listing, unreadable=faults + listing.unreadable)
 
-    def read(self, file: SourceFile) -> bytes:
-        """Return the bytes of the listed revision.
+    @contextmanager
+    def open(self, file: SourceFile) -> Iterator[IO[bytes]]:
+        """Open a listed file: its bytes lie on this machine by then, and are those that were listed.
 
         Raises: Rejected when it is larger than 200 MB; Changed when there is no longer that revision to be had, or
         this file alone is refused; Transient when Drive does not answer.
@@ -77,16 +84,19 @@ class Drive:
         entry = self._entries.get(file.file_id)
         if entry is None or self._file(entry) != file:
             raise Changed(f"{file.name} was changed since it was listed")
-        data = self._download(file, entry)
-        if data is None or not entry.is_of(data):
-            raise self._changed(file, OTHER_BYTES)
-        self._setbacks.forget(file)
-        return data
+        with SpooledTemporaryFile(IN_MEMORY) as content:
+            self._download(file, entry, content)
+            if not entry.is_of(content):
+                raise self._changed(file, OTHER_BYTES)
+            self._setbacks.forget(file)
+            yield content
 
-    def _download(self, file: SourceFile, entry: Entry) -> bytes | None:
+    def _download(self, file: SourceFile, entry: Entry, into: IO[bytes]) -> None:
         try:
             with self._naming_the_folder():
-                return self._api.download(entry)
+                self._api.download(entry, into)
+        except TooLong as error:
+            raise self._changed(file, OTHER_BYTES) from error
         except FolderUnreadable as error:
             match error.__cause__:
                 case Missing():

@@ -3,13 +3,17 @@
 No redirect is followed and nothing is tried again here: tokens and assertions go where they were meant to, once.
 """
 
+import tempfile
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
+from typing import IO
 
 from urllib3 import Timeout, make_headers
 from urllib3.exceptions import DecodeError, HTTPError, LocationValueError, ProtocolError, ReadTimeoutError
 
-from listener.http_limits import deadline, read_body, watched_pool
+from listener.errors import Transient
+from listener.http_limits import body_parts, deadline, read_body, watched_pool
 from listener.sources.drive.answers import Outage
 
 CONNECT_SECONDS = 5.0
@@ -17,9 +21,13 @@ DEADLINE_SECONDS = 30.0
 LARGEST_ANSWER = 16 * 1024 * 1024
 
 
+class NoRoom(Transient):
+    """A file cannot be put aside on this machine."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back; header names are in lower case."""
+    """What came back; header names are in lower case. Its body is empty when it went into a file."""
 
     status: int
     headers: Mapping[str, str]
@@ -41,8 +49,12 @@ class Web:
         *,
         seconds: float = DEADLINE_SECONDS,
         largest: int = LARGEST_ANSWER,
+        into: IO[bytes] | None = None,
     ) -> Answer:
-        """Return the answer. Raises Outage when there is none, TooLong when it has more than `largest` bytes."""
+        """Return the answer; `into`: a file that is to hold its body, if its status is 200.
+
+        Raises: Outage when there is no answer, TooLong when it has more than `largest` bytes, NoRoom for `into`.
+        """
         timeout = Timeout(connect=CONNECT_SECONDS, read=DEADLINE_SECONDS - CONNECT_SECONDS)
         try:
             with deadline(seconds):
@@ -55,7 +67,13 @@ class Web:
                     redirect=False,
                     preload_content=False,
                 )
-                content = read_body(response, largest)
+                if into is not None and response.status == 200:
+                    content = b""
+                    with closing(body_parts(response, largest)) as parts:
+                        for part in parts:
+                            _write(into, part)
+                else:
+                    content = read_body(response, largest)
         except (HTTPError, LocationValueError, OSError) as error:
             raise Outage(f"there is no answer: {_reason(error)}") from error
         return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, content)
@@ -63,6 +81,14 @@ class Web:
     def close(self) -> None:
         """Close the kept connections."""
         self._pool.clear()
+
+
+def _write(into: IO[bytes], part: bytes) -> None:
+    try:
+        into.write(part)
+    except OSError as error:
+        folder = tempfile.gettempdir()
+        raise NoRoom(f"a file cannot be put aside in {folder} ({error.strerror}); see TMPDIR") from error
 
 
 def _reason(error: Exception) -> str:
