@@ -1,1 +1,1 @@
-"""Where order files come from, and what is in them. A source is never written to."""
+"""Where order files come from (`source` says what that is), and what is in them. A source is never written to."""

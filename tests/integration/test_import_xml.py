@@ -10,65 +10,14 @@ from typing import Any
 import psycopg
 import pytest
 
-from listener.database import Connection, connect_step
+from listener.database import Connection
 from listener.errors import Transient
 from listener.events import StepReport
-from listener.metrics import Metrics
 from listener.sources.folder import Folder
-from listener.store import imports
-from listener.workflows import import_xml
+from listener.store import import_orders, imports
+from listener.workflows import import_xml, order_spool
 from listener.workflows.import_xml import ImportXml
-
-SAMPLES = Path(__file__).parent.parent / "data" / "xml"
-
-
-class Shop:
-    """The import over a folder and a database, with a clock that the test moves."""
-
-    def __init__(self, dsn: str, path: Path) -> None:
-        self.dsn, self.path, self.now = dsn, path, 100.0
-        self.db = psycopg.connect(dsn, autocommit=True)
-        self.metrics = Metrics("test")
-        self.connections: list[Connection] = []
-        self.workflow = self.another()
-
-    def another(self) -> ImportXml:
-        """Return the import as a process that was just started has it."""
-        return ImportXml(self.connect, Folder(self.path, lambda: self.now), self.metrics)
-
-    def connect(self) -> Connection:
-        self.connections.append(connect_step(self.dsn, "test step"))
-        return self.connections[-1]
-
-    def put(self, name: str, content: bytes | None = None) -> None:
-        (self.path / name).write_bytes((SAMPLES / name).read_bytes() if content is None else content)
-
-    def step(self, wake: str = "heartbeat") -> StepReport:
-        return self.workflow.step(wake)
-
-    def settle_and_step(self) -> StepReport:
-        """Take a step after everything in the folder has stood still."""
-        self.step()
-        self.now += 1
-        return self.step()
-
-    def run(self) -> None:
-        """Import whatever is there."""
-        for _ in range(10):
-            if not self.settle_and_step().more:
-                return
-        pytest.fail("after ten files there still is more")
-
-    def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        return self.db.execute(query.encode(), parameters).fetchall()
-
-    def numbers(self) -> list[str]:
-        return [number for (number,) in self.rows("select order_number from orders_inbox order by id")]
-
-    def close(self) -> None:
-        self.workflow.close()
-        for connection in (self.db, *self.connections):
-            connection.close()
+from tests.support.importing import Shop, orders_xml
 
 
 @pytest.fixture
@@ -102,13 +51,6 @@ def checks(caplog: pytest.LogCaptureFixture) -> list[str]:
     lines = [record.getMessage() for record in caplog.records if record.name == "listener.metrics"]
     caplog.clear()
     return [" ".join(word for word in line.split() if not word.startswith("duration_ms=")) for line in lines]
-
-
-def orders_xml(*numbers: str, sku: str = "50001", amount: str = "1") -> bytes:
-    line = f"<order_detail><amount>{amount}</amount><productid>{sku}</productid></order_detail>"
-    return "".join(
-        ["<orders>", *(f"<order><orderid>{n}</orderid>{line}</order>" for n in numbers), "</orders>"]
-    ).encode()
 
 
 def test_the_orders_of_a_file_are_pending_rows_with_lines(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
@@ -245,7 +187,10 @@ def test_a_bad_order_is_quarantined_and_the_others_go_in(shop: Shop, caplog: pyt
     shop.put("one_bad_order.xml")
     shop.run()
     assert shop.numbers() == ["700201", "700203"]
-    assert said(caplog) == ["Imported one_bad_order.xml: 3 orders, 2 new, 0 known, 1 refused"]
+    assert said(caplog) == [
+        "Imported one_bad_order.xml: 3 orders, 2 new, 0 known, 1 refused",
+        "Of the orders of one_bad_order.xml, 1 are refused: `listener imports --quarantine` says why",
+    ]
     reason = "the amount of product 50001 is 'a dozen', which is no number of pieces"
     assert shop.rows("select import_id, line, order_number, reason from listener.quarantine") == [
         (1, 8, "700202", reason)
@@ -314,7 +259,10 @@ def test_a_bad_file_is_read_again_when_it_changes_and_not_before(shop: Shop, cap
     assert shop.numbers() == ["1"]
 
 
-def test_one_step_imports_one_file_and_says_whether_there_is_more(shop: Shop) -> None:
+def test_a_step_begins_no_file_after_its_time_and_says_whether_there_is_more(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_xml, "STEP_SECONDS", 0.0)
     for name in ("a.xml", "b.xml", "c.xml"):
         shop.put(name, orders_xml(name))
     assert shop.step() == StepReport(done=0, more=False, retry_after=1.0)
@@ -334,12 +282,12 @@ def test_every_check_has_its_metrics_line(shop: Shop, caplog: pytest.LogCaptureF
     shop.step("heartbeat")
     shop.now += 1
     shop.step("retry")
-    shop.step("retry")
+    shop.step("heartbeat")
     assert checks(caplog) == [
         "METRICS: workflow=xml-import exists=False count=0 action=skip source=startup",
         "METRICS: workflow=xml-import exists=False count=0 action=skip source=heartbeat",
         "METRICS: workflow=xml-import exists=True count=2 action=process source=retry",
-        "METRICS: workflow=xml-import exists=True count=1 action=process source=retry",
+        "METRICS: workflow=xml-import exists=False count=0 action=skip source=heartbeat",
     ]
     assert shop.metrics.snapshot()["workflows"]["xml-import"]["processed"] == 3
 
@@ -365,22 +313,25 @@ def test_an_unreadable_file_is_named_once_until_that_changes(shop: Shop, caplog:
     assert said(caplog) == [f"a\\nb.xml {words}", f"c\\nd.xml {words}"]
 
 
-def test_a_file_that_changes_while_it_is_read_is_looked_at_again(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("content", [orders_xml("1", "2"), orders_xml("2"), b"<orders><order/>", b"<or<", b""])
+def test_a_file_that_changes_while_it_is_read_is_no_bad_file_and_is_looked_at_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
     shop.put("orders.xml", orders_xml("1"))
     shop.step()
     shop.now += 1
-    read = Folder.read
+    open_file = Folder.open
 
-    def write_then_read(folder: Folder, file: Any) -> bytes:
-        shop.put("orders.xml", orders_xml("1", "2"))
-        return read(folder, file)
+    def write_then_open(folder: Folder, file: Any) -> Any:
+        shop.put("orders.xml", content)
+        return open_file(folder, file)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Folder, "read", write_then_read)
+        patched.setattr(Folder, "open", write_then_open)
         assert shop.step() == StepReport(done=1, more=False, retry_after=1.0)
     assert (shop.numbers(), said(caplog)) == ([], [])
+    assert shop.rows("select * from listener.imports") == []
+    shop.put("orders.xml", orders_xml("1", "2"))
     shop.run()
     assert shop.numbers() == ["1", "2"]
 
@@ -467,13 +418,13 @@ def test_a_file_that_another_process_imports_at_once_goes_in_once(shop: Shop) ->
 
 
 def test_an_order_that_somebody_inserts_meanwhile_is_known(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    insert = imports.insert_orders
+    insert = import_orders.insert_orders
 
     def insert_late(*arguments: Any) -> Any:
         shop.db.execute("insert into orders_inbox (order_number, order_date) values ('2', '2025-10-16')")
         return insert(*arguments)
 
-    monkeypatch.setattr(imports, "insert_orders", insert_late)
+    monkeypatch.setattr(import_orders, "insert_orders", insert_late)
     shop.put("orders.xml", orders_xml("1", "2", "3"))
     shop.run()
     assert sorted(shop.numbers()) == ["1", "2", "3"]
@@ -534,6 +485,61 @@ def test_a_connection_is_opened_on_demand_and_closed_when_told(shop: Shop) -> No
     assert [connection.closed for connection in shop.connections] == [True, False]
 
 
+def test_a_file_that_fails_does_not_stand_before_the_others(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.xml", "b.xml", "c.xml"):
+        shop.put(name, orders_xml(name))
+    begin = imports.begin_import
+
+    def begin_unless_a(connection: Connection, file: imports.FileRow) -> int | None:
+        if file.name == "a.xml":
+            raise psycopg.errors.LockNotAvailable("lock timeout")
+        return begin(connection, file)
+
+    monkeypatch.setattr(imports, "begin_import", begin_unless_a)
+    shop.step()
+    shop.now += 1
+    for _ in range(2):
+        with pytest.raises(Transient, match="lock timeout"):
+            shop.step()
+    assert shop.numbers() == ["b.xml", "c.xml"]
+    monkeypatch.undo()
+    assert shop.step() == StepReport(done=1)
+    assert shop.numbers() == ["b.xml", "c.xml", "a.xml"]
+
+
+def test_a_temporary_folder_without_room_is_an_outage_and_named(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    shop.put("orders.xml")
+    with monkeypatch.context() as patched, pytest.raises(Transient, match=r"No space left on device\); see TMPDIR"):
+        patched.setattr(order_spool.OrderSpool, "put", no_room)
+        shop.run()
+    shop.run()
+    assert shop.numbers() == ["700101", "700102"]
+
+
+def test_a_refusal_that_stands_is_one_row_and_is_told_once(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    good = "<order><orderid>{}</orderid><order_detail><productid>1</productid></order_detail></order>"
+    bad = ["<order><orderid>7</orderid></order>", "<order/>", "<order/>"]
+    for count in (1, 2, 3):
+        orders = "\n".join(good.format(number) for number in range(100, 100 + count))
+        shop.put("orders.xml", f"<orders>{orders}{''.join(bad[:count])}</orders>".encode())
+        shop.put("other.xml", b"<orders><order><orderid>7</orderid></order></orders>")
+        shop.run()
+    files = shop.rows("select id, orders_refused from listener.imports where name = 'orders.xml' order by id")
+    assert [refused for _, refused in files] == [1, 2, 3]
+    newest, _ = files[-1]
+    standing = shop.rows("select line, order_number from listener.quarantine where import_id = %s order by id", newest)
+    assert standing == [(3, "7"), (3, None), (3, None)]
+    assert shop.rows("select count(*) from listener.quarantine") == [(4,)]
+    assert [line for line in said(caplog) if "are refused" in line and "other" not in line] == [
+        "Of the orders of orders.xml, 1 are refused: `listener imports --quarantine` says why",
+        "Of the orders of orders.xml, 1 are refused: `listener imports --quarantine` says why",
+        "Of the orders of orders.xml, 1 are refused: `listener imports --quarantine` says why",
+    ]
+
+
 def test_nothing_of_the_session_is_left_changed(shop: Shop) -> None:
     """A transaction pooler gives this server connection to somebody else next."""
     shop.put("orders.xml")
@@ -547,7 +553,7 @@ def test_nothing_of_the_session_is_left_changed(shop: Shop) -> None:
 
 
 def test_thousands_of_orders_go_in_by_a_few_statements(shop: Shop) -> None:
-    many = 3 * imports.ORDERS_A_STATEMENT + 1
+    many = 3 * order_spool.ORDERS_A_CHUNK + 1
     shop.put("orders.xml", orders_xml(*(f"N{n}" for n in range(many))))
     shop.run()
     assert shop.rows("select count(*), count(distinct order_number) from orders_inbox") == [(many, many)]
