@@ -15,7 +15,7 @@ the main thread             `daemon` (the loop), `ears` (what it hears), `signal
 the upload                  `work` (the session and its jobs), `workflows.upload_orders`, `workflows.claim_orders`
 what was tried              `store.ledger`; what is pending, `store.inbox`; who leads, `leader`
 calls to ShipStation        `budget`, `shipstation.client`, `shipstation.payload`, `workflows.outcomes`
-files of orders             `sources.folder`, `sources.xcart`, `workflows.import_xml`
+files of orders             `sources.folder`, `sources.xcart`, `workflows.import_xml`, `workflows.import_file`
 settings                    `settings` (environment), `flags` and `config` (tables)
 ==========================  ===========================================================================
 

@@ -9,14 +9,11 @@ from datetime import UTC
 
 import click
 
-from listener.cli.orders import connected
-from listener.cli.steer import json_option
+from listener.cli.answer import WIDTH, connected, json_option
 from listener.rollout import STAGE_HOURS, Criterion, Verdict, Window, criteria
 from listener.store.config import limit_transaction
 from listener.store.prune import MINUTE_DAYS_KEPT
 from listener.store.rollout import read_evidence
-
-WIDTH = 80
 
 
 @click.command()

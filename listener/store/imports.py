@@ -6,7 +6,11 @@ that it holds. Connections may be a transaction pooler's: limits and search_path
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from typing import NamedTuple
+
+from psycopg.rows import class_row
 
 from listener.database import Connection
 from listener.orders import RefusedOrder
@@ -134,3 +138,59 @@ where f.source = %s and f.file_id = %s and f.id <> %s and old.import_id = f.id
 def drop_standing_refusals(connection: Connection, import_id: int, file: FileRow) -> int:
     """Remove what an earlier revision of the file was refused for as well; return how many refusals that were."""
     return connection.execute(STANDING_SQL, [file.source, file.file_id, import_id, import_id]).rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class ReadFile:
+    """A file that was read, well or badly. `total` counts all of them."""
+
+    at: datetime
+    source: str
+    name: str
+    file_id: str
+    revision: str
+    status: str
+    orders: int
+    new: int
+    known: int
+    refused: int
+    error: str | None
+    total: int
+
+
+READ_FILES_SQL = """
+select imported_at as at, source, name, file_id, revision, coalesce(status, 'imported') as status,
+       orders_in_file as orders, orders_new as new, orders_known as known, orders_refused as refused, error,
+       count(*) over () as total
+from listener.imports order by id desc limit %s
+"""
+
+
+def read_files(connection: Connection, limit: int) -> list[ReadFile]:
+    """Return the files that were read last, the newest first."""
+    return connection.cursor(row_factory=class_row(ReadFile)).execute(READ_FILES_SQL, [limit]).fetchall()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An order of a file that was not taken, and why. `total` counts all of them."""
+
+    at: datetime | None
+    source: str
+    name: str
+    revision: str
+    line: int | None
+    order_number: str | None
+    reason: str
+    total: int
+
+
+REFUSALS_SQL = """
+select q.at, f.source, f.name, f.revision, q.line, q.order_number, q.reason, count(*) over () as total
+from listener.quarantine q join listener.imports f on f.id = q.import_id order by f.id desc, q.id limit %s
+"""
+
+
+def refusals(connection: Connection, limit: int) -> list[Refusal]:
+    """Return what was refused in the files that were read last: the newest file first, its orders as they stand."""
+    return connection.cursor(row_factory=class_row(Refusal)).execute(REFUSALS_SQL, [limit]).fetchall()
