@@ -4,7 +4,7 @@ Reading and writing are apart, so that the transaction is short: it never waits 
 written of a file that breaks off. A crash leaves nothing half done, and a repeated step finds the file's row and stops.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -18,14 +18,16 @@ from listener.store.imports import Counts, FileRow
 from listener.workflows.import_progress import Progress
 from listener.workflows.order_spool import Entry, OrderSpool
 
-PIECE_BYTES = 2**16
-"""While the parser is at work on a piece, no other thread is."""
+PIECE_BYTES = 2**15
+"""As many as take a millisecond or two: then whoever must be quick is let before."""
+
+GiveWay = Callable[[], None]
 
 
-def read_file(source: OrderSource, file: SourceFile, spool: OrderSpool, progress: Progress) -> None:
+def read_file(source: OrderSource, file: SourceFile, spool: OrderSpool, progress: Progress, give_way: GiveWay) -> None:
     """Put a file's orders aside. Raises Rejected for what is no export, Changed when it is not the listed one."""
     with source.open(file) as content:
-        pieces = _pieces(content)
+        pieces = _pieces(content, give_way)
         try:
             for entry in read_orders(pieces):
                 spool.put(entry)
@@ -36,12 +38,15 @@ def read_file(source: OrderSource, file: SourceFile, spool: OrderSpool, progress
             raise
 
 
-def _pieces(content: Content) -> Iterator[bytes]:
+def _pieces(content: Content, give_way: GiveWay) -> Iterator[bytes]:
     while piece := content.read(PIECE_BYTES):
         yield piece
+        give_way()
 
 
-def import_file(connection: Connection, file: FileRow, spool: OrderSpool, progress: Progress) -> Counts | None:
+def import_file(
+    connection: Connection, file: FileRow, spool: OrderSpool, progress: Progress, give_way: GiveWay
+) -> Counts | None:
     """Write what was put aside of a file; None when somebody else has done so."""
     with imports.import_transaction(connection):
         if (import_id := imports.begin_import(connection, file)) is None:
@@ -51,6 +56,7 @@ def import_file(connection: Connection, file: FileRow, spool: OrderSpool, progre
         for entries in spool.chunks():
             counts = counts.plus(_import_chunk(connection, import_id, rules, entries))
             progress.wrote(counts.in_file, spool.orders)
+            give_way()
         if counts.refused:
             standing = imports.drop_standing_refusals(connection, import_id, file)
             counts = counts._replace(standing=min(standing, counts.refused))

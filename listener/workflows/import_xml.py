@@ -43,8 +43,15 @@ def _key(file: SourceFile) -> _Key:
 class ImportXml:
     """The workflow, for one thread. `connect` opens its connection when there is something to say."""
 
-    def __init__(self, connect: Callable[[], Connection], source: OrderSource, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        source: OrderSource,
+        metrics: Metrics,
+        give_way: Callable[[], None] = lambda: None,
+    ) -> None:
         self._connect = connect
+        self._give_way = give_way
         self._source = source
         self._metrics = metrics
         self._connection: Connection | None = None
@@ -139,8 +146,8 @@ class ImportXml:
         progress = Progress(file.name, self._metrics)
         try:
             with OrderSpool() as spool:
-                read_file(self._source, file, spool, progress)
-                counts = import_file(self._open(), row, spool, progress)
+                read_file(self._source, file, spool, progress, self._give_way)
+                counts = import_file(self._open(), row, spool, progress, self._give_way)
         except Changed:
             return False
         except Rejected as error:

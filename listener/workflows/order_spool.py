@@ -16,7 +16,7 @@ from typing import Any, Self
 from listener.orders import Address, RefusedOrder, XmlOrder
 
 IN_MEMORY_BYTES = 4 * 2**20
-ORDERS_A_CHUNK = 1000
+ORDERS_A_CHUNK = 250
 CHUNK_BYTES = 2**20
 """A chunk becomes one statement; in Python and in JSON together it takes some twenty times its bytes."""
 
