@@ -1,8 +1,10 @@
 """A folder of order files, on a real file system: what counts as a file, and when it is whole."""
 
+import errno
+import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,7 +12,8 @@ import pytest
 
 from listener.errors import Rejected, Transient
 from listener.sources import folder as folder_module
-from listener.sources.folder import Changed, Folder, SourceFile
+from listener.sources.folder import Folder
+from listener.sources.source import Changed, Listing, SourceFile
 
 
 class Clock:
@@ -59,10 +62,24 @@ def test_xml_files_of_any_case_are_listed_by_name_and_nothing_else(
     (tmp_path / "folder.xml").mkdir()
     (tmp_path / "deeper").mkdir()
     (tmp_path / "deeper" / "c.xml").write_bytes(b"<orders/>")
-    (tmp_path / "nowhere.xml").symlink_to(tmp_path / "gone")
-    (tmp_path / "loop.xml").symlink_to(tmp_path / "loop.xml")
     os.mkfifo(tmp_path / "pipe.xml")
     assert names(settled(folder, clock)) == ["A.XML", "b.xml", "orders.Xml"]
+    assert folder.listing().unreadable == ()
+
+
+def test_a_link_is_the_file_it_points_to_and_one_to_nowhere_is_named(
+    folder: Folder, clock: Clock, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").write_bytes(b"<orders/>")
+    (tmp_path / "link.xml").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "nowhere.xml").symlink_to(tmp_path / "gone")
+    (tmp_path / "loop.xml").symlink_to(tmp_path / "loop.xml")
+    (tmp_path / "folder.xml").symlink_to(tmp_path)
+    (file,) = settled(folder, clock)
+    assert (file.name, read(folder, file)) == ("link.xml", b"<orders/>")
+    loop, nowhere = folder.listing().unreadable
+    assert loop == ("loop.xml", os.strerror(errno.ELOOP))
+    assert nowhere == ("nowhere.xml", "No such file or directory")
 
 
 def test_a_file_counts_when_it_stood_still_for_a_second(folder: Folder, clock: Clock, tmp_path: Path) -> None:
@@ -144,6 +161,102 @@ def test_a_file_that_is_gone_may_come_back(folder: Folder, clock: Clock, tmp_pat
     assert folder.listing().files == ()
     path.write_bytes(b"<orders/>")
     assert settled(folder, clock) == (file,)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_any_more_is_not_waited_for(
+    folder: Folder, clock: Clock, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "orders.xml"
+    path.write_bytes(b"<orders/>")
+    (file,) = settled(folder, clock)
+    path.unlink()
+    make(path)
+    with pytest.raises(Changed, match=r"no file any more|Is a directory"):
+        read(folder, file)
+    assert folder.listing() == Listing()
+
+
+def test_a_disk_that_fails_while_a_file_is_read_is_named_and_the_others_go_on(
+    folder: Folder, clock: Clock, tmp_path: Path
+) -> None:
+    """Nobody may read a process's memory from its beginning: for once an I/O error that can be had."""
+    broken = Path("/proc/self/mem")
+    if not broken.exists():
+        pytest.skip("this system has no /proc")
+    (tmp_path / "broken.xml").symlink_to(broken)
+    (tmp_path / "whole.xml").write_bytes(b"<orders/>")
+    assert names(settled(folder, clock)) == ["whole.xml"]
+    assert folder.listing().unreadable == (("broken.xml", "Input/output error"),)
+
+
+def test_a_disk_that_fails_in_the_middle_of_a_file_is_not_the_end_of_the_file(
+    folder: Folder, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "orders.xml").write_bytes(b"<orders/>")
+    (file,) = settled(folder, clock)
+
+    class Disk(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() == 8:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return super().read(size)
+
+    monkeypatch.setattr(folder_module, "_open", lambda path: Disk(path.read_bytes()))
+    with pytest.raises(Changed, match=r"orders\.xml cannot be read to its end: Input/output error"):
+        read(folder, file)
+
+
+class Entry:
+    """A name in a folder on a network: asking about it fails."""
+
+    def __init__(self, name: str, error: int, link: bool = False) -> None:
+        self.name, self._error, self._link = name, error, link
+
+    def stat(self) -> os.stat_result:
+        raise OSError(self._error, os.strerror(self._error))
+
+    def is_symlink(self) -> bool:
+        return self._link
+
+
+def test_a_file_that_cannot_be_looked_at_is_named_and_one_that_is_gone_is_not(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entries = [Entry("a.xml", errno.ENOENT), Entry("b.xml", errno.ESTALE), Entry("c\n.xml", errno.EIO)]
+    monkeypatch.setattr(folder, "_order_files", lambda: entries)
+    assert folder.listing() == Listing(
+        unreadable=(("b.xml", os.strerror(errno.ESTALE)), ("c\\n.xml", "Input/output error"))
+    )
+
+
+def test_a_folder_whose_network_fails_is_an_outage(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Path) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "scandir", fail)
+    with pytest.raises(Transient, match=r"the folder .* cannot be read: Input/output error; see ORDER_SOURCE"):
+        folder.listing()
+
+
+def test_what_takes_long_to_look_into_is_left_for_the_next_look(
+    folder: Folder, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a.xml", "b.xml", "c.xml"):
+        (tmp_path / name).write_bytes(b"<orders/>")
+    folder.listing()
+    clock.now += 1
+    open_file = folder_module._open
+
+    def open_slowly(path: Path) -> object:
+        clock.now += 0.6
+        return open_file(path)
+
+    monkeypatch.setattr(folder_module, "_open", open_slowly)
+    first = folder.listing()
+    assert (names(first.files), first.unsettled) == (["a.xml", "b.xml"], ("c.xml",))
+    second = folder.listing()
+    assert (names(second.files), second.unsettled) == (["a.xml", "b.xml", "c.xml"], ())
 
 
 def test_a_file_that_could_not_be_read_does_not_stand_before_the_others(

@@ -1,5 +1,6 @@
 """The import, from files in a folder to rows in a real database."""
 
+import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -13,11 +14,14 @@ import pytest
 from listener.database import Connection
 from listener.errors import Transient
 from listener.events import StepReport
+from listener.locks import LEADER_KEY, LOCK_CLASS
+from listener.sources import folder
 from listener.sources.folder import Folder
 from listener.store import import_orders, imports
-from listener.workflows import import_xml, order_spool
+from listener.workflows import import_progress, import_xml, order_spool
 from listener.workflows.import_xml import ImportXml
 from tests.support.importing import Shop, orders_xml
+from tests.support.wait import eventually
 
 
 @pytest.fixture
@@ -354,6 +358,86 @@ def test_a_check_that_finds_nothing_new_moves_polling_state_and_nothing_else(
         "select last_xml_check between localtimestamp - interval '1 minute' and localtimestamp, last_xml_count::text"
     )
     assert shop.rows(f"{state} from polling_state") == [(True, "1")]
+
+
+def test_a_check_that_finds_nothing_new_changes_one_row(shop: Shop) -> None:
+    """By the server's own count: of rows changed and rows read, in every table."""
+    shop.put("orders.xml")
+    shop.run()
+    shop.db.execute("select pg_stat_force_next_flush()")
+
+    def changes() -> dict[str, tuple[int, int]]:
+        shop.workflow.close()  # a session tells what it did at its end
+        eventually(
+            lambda: shop.rows("select count(*) from pg_stat_activity where application_name = 'test step'"),
+            lambda found: found == [(0,)],
+        )
+        query = """select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del,
+                          coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_user_tables"""
+        return {table: (changed, read) for table, changed, read in shop.rows(query)}
+
+    before = changes()
+    for _ in range(5):
+        assert shop.step() == StepReport()
+    after = eventually(changes, lambda found: found["public.polling_state"][0] - before["public.polling_state"][0] == 5)
+    assert {table for table in after if after[table] != before[table]} == {"public.polling_state"}
+
+
+def test_ten_thousand_files_that_were_read_cost_a_check_one_statement(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shop.path / "0.xml").touch()
+    for number in range(1, 10_000):
+        (shop.path / f"{number}.xml").hardlink_to(shop.path / "0.xml")
+    revision = hashlib.sha256(b"").hexdigest()
+    shop.db.execute(
+        "insert into listener.imports (source, file_id, revision, name, status)"
+        " select %s, n || '.xml', %s, n || '.xml', 'failed' from generate_series(0, 9999) n",
+        [f"folder:{shop.path}", revision],
+    )
+    shop.step()
+    shop.now += 1
+    while shop.step().retry_after:
+        pass
+    statements: list[object] = []
+    execute = psycopg.Connection.execute
+    monkeypatch.setattr(
+        psycopg.Connection, "execute", lambda c, query, *rest: (statements.append(query), execute(c, query, *rest))[1]
+    )
+    monkeypatch.setattr(folder, "_open", lambda *_: pytest.fail("a file was opened"))
+    assert shop.step() == StepReport()
+    assert statements == [imports.MOVE_SQL]
+    assert shop.rows("select count(*) from listener.imports") == [(10_000,)]
+
+
+def test_a_file_of_many_orders_rings_once(shop: Shop) -> None:
+    orders = 2 * order_spool.ORDERS_A_CHUNK + 1
+    with psycopg.connect(shop.dsn) as leader, psycopg.connect(shop.dsn, autocommit=True) as ear:
+        leader.execute("select pg_advisory_lock(%s, %s)", [LOCK_CLASS, LEADER_KEY])  # somebody leads, and sleeps
+        ear.execute("listen orders_inbox")
+        shop.put("orders.xml", orders_xml(*map(str, range(orders))))
+        shop.run()
+        assert len(shop.numbers()) == orders
+        assert len(list(ear.notifies(timeout=0.2))) == 1
+
+
+def test_a_file_that_takes_long_says_how_far_it_is(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(import_progress, "TELL_EVERY_SECONDS", 0.0)
+    shown: list[str | None] = []
+    tell = shop.metrics.set_workflow
+    monkeypatch.setattr(shop.metrics, "set_workflow", lambda name, **f: (shown.append(f["progress"]), tell(name, **f)))
+    shop.put("orders.xml")
+    shop.run()
+    lines = [record.getMessage() for record in caplog.records if record.name == import_progress.__name__]
+    assert lines == [
+        "Importing orders.xml: 1 orders read",
+        "Importing orders.xml: 2 orders read",
+        "Importing orders.xml: 2 of 2 orders written",
+    ]
+    assert shown == [line.removeprefix("Importing ") for line in lines] + [None]
+    assert shop.metrics.snapshot()["workflows"]["xml-import"]["progress"] is None
 
 
 def test_the_first_rollouts_count_may_be_text(production_dsn: str, open_shop: Callable[[str], Shop]) -> None:

@@ -290,12 +290,43 @@ def test_more_orders_than_anybody_has_are_no_order_file(monkeypatch: pytest.Monk
         parsed(*map(order_xml, "1234"))
 
 
+PIECES = [
+    *(b"<order>", b"</order>", b"<orderid>1</orderid>", b"<orderid>2</orderid>", b"<s_city>", b"</s_city>", b"</a>"),
+    *(b"<order_detail>", b"</order_detail>", b"<productid>5</productid>", b"<amount>2</amount>", b"<amount>x</amount>"),
+    *(
+        b"\n",
+        b"text",
+        "é€".encode(),
+        b"\xe9",
+        b"\x00",
+        b"&#2;",
+        b"&amp;",
+        b"&",
+        b"<!-- ",
+        b" -->",
+        b"<![CDATA[",
+        b"]]>",
+    ),
+]
+
+
 @given(st.binary(max_size=200) | st.text(alphabet="<>/&#;! -[]orde\0\x1b\ufdd0é", max_size=200).map(str.encode))
 def test_no_bytes_break_the_reader(data: bytes) -> None:
     try:
         parse_orders(data)
     except Rejected as error:
         assert re.match(r"line \d+, column \d+: ", str(error))
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map(b"".join), st.integers(1, 9))
+def test_no_file_says_other_things_when_it_comes_in_other_pieces(data: bytes, piece: int) -> None:
+    def outcome(size: int) -> object:
+        try:
+            return parse_orders(b"<orders>" + data + b"</orders>", size)
+        except Rejected:
+            return "rejected"
+
+    assert outcome(piece) == outcome(2**16)
 
 
 BUNDLES = {
