@@ -96,28 +96,36 @@ def peak_mb(pid: int) -> float:
 
 
 def latencies(path: Path) -> dict[str, list[float]]:
-    """Return milliseconds from COMMIT to request while a file is imported, and while nothing else is to be done."""
+    """Return milliseconds from COMMIT to request, by what the listener had to do besides."""
+    waits: dict[str, list[float]] = {"nothing else to do": [], "while the file is read": [], "while it is written": []}
     with tempfile.TemporaryDirectory() as empty, stage(Path(empty)) as (url, operator, shipstation, _):
         wait_until(operator, ASLEEP)
-        quiet = list(commit_orders(url, operator, shipstation, SAMPLES))
+        waits["nothing else to do"] = [wait for _, wait in commit_orders(url, operator, shipstation, SAMPLES)]
     with stage(path.parent) as (url, operator, shipstation, _):
-        busy = list(commit_orders(url, operator, shipstation, 100_000))
-    return {"nothing else to do": quiet, "while the file is imported": busy}
+        for writes, wait in commit_orders(url, operator, shipstation, 100_000):
+            waits["while it is written" if writes else "while the file is read"].append(wait)
+    return waits
 
 
-def commit_orders(url: str, operator: Connection, shipstation: ShipStationSimulator, most: int) -> Iterator[float]:
-    """Commit order after order until the file's row is there: from then on its orders come before ours."""
+def commit_orders(
+    url: str, operator: Connection, shipstation: ShipStationSimulator, most: int
+) -> Iterator[tuple[bool, float]]:
+    """Commit order after order until the file's row is there: from then on its orders come before ours.
+
+    Yields whether the file's transaction was open, and the milliseconds from COMMIT to request.
+    """
     with psycopg.connect(url) as writer:
         for number in range(most):
             if operator.execute(READ).fetchone():
                 return
+            writes = operator.execute(WRITES).fetchone() is not None
             writer.execute(ORDER, [f"L{number}"])
             writer.commit()
             committed = time.monotonic()
             if not shipstation.wait_for_orders(number + 1, 30):
                 raise SystemExit(f"order {number} did not arrive within 30 s")
             carried = [request for request in shipstation.requests if request.method == "POST"][-1]
-            yield (carried.received_monotonic - committed) * 1000
+            yield writes, (carried.received_monotonic - committed) * 1000
             time.sleep(0.005)
 
 
