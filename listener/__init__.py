@@ -15,7 +15,7 @@ the main thread             `daemon` (the loop), `ears` (what it hears), `signal
 the upload                  `work` (the session and its jobs), `workflows.upload_orders`, `workflows.claim_orders`
 what was tried              `store.ledger`; what is pending, `store.inbox`; who leads, `leader`
 calls to ShipStation        `budget`, `shipstation.client`, `shipstation.payload`, `workflows.outcomes`
-files of orders             `sources.source`, `.folder`, `.drive`, `.xcart`, `workflows.import_xml`
+files of orders             `sources.source`, `.folder`, `.drive`, `.xcart`, `workflows.import_xml`, `.import_file`
 what was counted            `minutes` (a minute's figures), `metrics`; how that looks: `snapshot`, `health`, `rollout`
 settings                    `settings` (environment), `flags` and `config` (tables)
 what is wrong               `doctor`, whose table of checks is `doctor.checks`

@@ -33,7 +33,7 @@ from listener.sources.folder import Folder
 from listener.sources.source import OrderSource
 from listener.state import Import, State
 from listener.status.server import StatusServer
-from listener.threads import Worker
+from listener.threads import RightOfWay, Worker
 from listener.wake import ListenSession, connect_listen
 from listener.work import Ended, WorkSession
 from listener.workflows.dry_run import DryRun
@@ -66,7 +66,9 @@ class Daemon:
         upload = DryRun(shipstation, metrics, dry_run) if dry_run else UploadOrders(shipstation, metrics)
         self._dry_run = dry_run is not None
         self._work = WorkSession(url, f"{name} work", upload, metrics, dry_run=self._dry_run)
-        self._import = None if dry_run else _import_runner(settings, f"{name} step", metrics)
+        self._right_of_way = RightOfWay()
+        give_way = self._right_of_way.give_way
+        self._import = None if dry_run else _import_runner(settings, f"{name} step", metrics, give_way)
         self._publisher = Publisher(metrics)
         self._status = StatusServer(metrics, self._is_alive)
         self._status_address = settings.status_address
@@ -136,6 +138,7 @@ class Daemon:
         match action:
             case RunUpload():
                 flags = self._state.flags
+                self._right_of_way.take()
                 self._hand_out("upload", lambda: self._work.run(action, flags), self._upload_ended)
             case RunImport() if (runner := self._import) is not None:
                 self._hand_out("import", lambda: runner.run(action), lambda event: [event])
@@ -170,6 +173,7 @@ class Daemon:
         self._workers[role].submit(run)
 
     def _upload_ended(self, ended: Ended) -> list[Event]:
+        self._right_of_way.give_back()
         now, events = time.monotonic(), [ended.event]
         if isinstance(ended.event, Led) and ended.event.leading:
             self._announce()
@@ -227,7 +231,9 @@ class Daemon:
         logger.info("Stopped", extra={"event": "stopped"})
 
 
-def _import_runner(settings: Settings, name: str, metrics: Metrics) -> ImportRunner | None:
+def _import_runner(
+    settings: Settings, name: str, metrics: Metrics, give_way: Callable[[], None]
+) -> ImportRunner | None:
     match settings.order_source:
         case None:
             return None
@@ -237,4 +243,5 @@ def _import_runner(settings: Settings, name: str, metrics: Metrics) -> ImportRun
             source: OrderSource = open_folder(folder.folder_id, folder.base_url, folder.key, folder.read_key)
         case path:
             source = Folder(Path(path))
-    return ImportRunner(ImportXml(lambda: connect_step(settings.database_url, name), source, metrics), metrics)
+    workflow = ImportXml(lambda: connect_step(settings.database_url, name), source, metrics, give_way)
+    return ImportRunner(workflow, metrics)

@@ -64,6 +64,7 @@ class WorkflowFields(TypedDict, total=False):
     last_run_at: datetime | None
     next_due_at: datetime | None
     backoff_until: datetime | None
+    progress: str | None  # how far it is with what takes long
 
 
 @dataclass(slots=True)
@@ -75,6 +76,7 @@ class Workflow:
     last_run_at: datetime | None = None
     next_due_at: datetime | None = None
     backoff_until: datetime | None = None
+    progress: str | None = None
 
     def as_json(self, name: str, figures: Figures) -> dict[str, Any]:
         checks, skips = figures.checks_of(name), figures.checks_of(name, action="skip")
@@ -90,6 +92,7 @@ class Workflow:
             "last_run_at": _instant(self.last_run_at),
             "next_due_at": _instant(self.next_due_at),
             "backoff_until": _instant(self.backoff_until),
+            "progress": self.progress,
         }
 
 

@@ -9,10 +9,35 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 IDLE_AFTER_SECONDS = 30.0
+LONGEST_PAUSE_SECONDS = 0.005
 
 
 def nothing_to_close() -> None:
     """The default of `on_idle`."""
+
+
+class RightOfWay:
+    """Holds up a thread that computes for long while one that must be quick has work.
+
+    Python runs one thread at a time. Whoever needs the processor for a moment only would wait for it again and again
+    while another computes; so that one asks, every few milliseconds, whether it should let others have it.
+    """
+
+    def __init__(self) -> None:
+        self._free = threading.Event()
+        self._free.set()
+
+    def take(self) -> None:
+        """Work has come that must be quick."""
+        self._free.clear()
+
+    def give_back(self) -> None:
+        """It is done."""
+        self._free.set()
+
+    def give_way(self) -> None:
+        """Wait a little while it is not done. It may itself be waiting, for an answer: so not for long."""
+        self._free.wait(LONGEST_PAUSE_SECONDS)
 
 
 class Worker:

@@ -27,6 +27,7 @@ COMMANDS = {
     "explain": "listener.cli.orders",
     "failed": "listener.cli.orders",
     "requeue": "listener.cli.orders",
+    "imports": "listener.cli.imports",
     "simulate": "listener.cli.simulate",
 }
 """Each command and its module, in the order of the help; importing them all would cost a short command its speed."""

@@ -6,7 +6,7 @@ import os
 import click
 
 from listener import install
-from listener.cli.steer import json_option
+from listener.cli.answer import json_option
 from listener.doctor import report
 from listener.doctor.examination import examine
 

@@ -1,22 +1,18 @@
 """`explain`, `failed`, `requeue`: what became of an order, and another try for it."""
 
-import json
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime
 
 import click
 import psycopg
 
-from listener.cli.steer import by_option, json_option, user_name
-from listener.database import Connection, connect_step, sentence
-from listener.errors import Fatal, Transient
+from listener.cli.answer import connected, in_json, json_option, left_out, limit_option, shortened
+from listener.cli.steer import by_option, user_name
+from listener.database import Connection, sentence
+from listener.errors import Fatal
 from listener.lines import wrapped
 from listener.log import escape
 from listener.orders import order_key
-from listener.settings import read_database_url
 from listener.store.config import limit_transaction
 from listener.store.requeues import GaveUp, gave_up
 from listener.store.requeues import requeue as requeue_order
@@ -26,9 +22,6 @@ from listener.story.prospects import remedy
 from listener.story.requeue import Plan, Step
 from listener.story.timeline import Story, tell
 from listener.story.wording import instant, requeue_command
-
-NUMBER_WIDTH = 32
-"""A longer number is cut in the table; the command below it has it whole."""
 
 
 class UnknownOrder(Fatal):
@@ -54,16 +47,16 @@ def explain(order_number: str, as_json: bool) -> None:
         order = read_order(connection, order_number)
     if not order.is_known:
         if as_json:
-            click.echo(_json({"order_number": order_number, "known": False}))
+            click.echo(in_json({"order_number": order_number, "known": False}))
         raise UnknownOrder(
             f"order {escape(order_number)} is unknown: it is not in orders_inbox, shipped_orders, the ledger, "
             "any file that was read, or what ShipStation is known to have; look at how it is written"
         )
-    click.echo(_json(_as_dict(order, tell(order))) if as_json else "\n".join(_lines(tell(order))))
+    click.echo(in_json(_as_dict(order, tell(order))) if as_json else "\n".join(_lines(tell(order))))
 
 
 @click.command()
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100_000), help="The newest so many.")
+@limit_option
 @json_option
 def failed(limit: int, as_json: bool) -> None:
     """List the orders that failed or are held back, the newest first, and what to do about each.
@@ -76,7 +69,7 @@ def failed(limit: int, as_json: bool) -> None:
         limit_transaction(connection)
         orders = gave_up(connection, limit)
     if as_json:
-        click.echo(_json([_as_entry(order) for order in orders]))
+        click.echo(in_json([_as_entry(order) for order in orders]))
     else:
         click.echo("\n".join(_table(orders)) or "no order has failed or is held back")
 
@@ -105,7 +98,7 @@ def requeue(context: click.Context, order_numbers: Sequence[str], again: bool, b
                 _show(outcomes[-1], as_json)
         finally:  # what was done stands, also when the database has gone away since
             if as_json:
-                click.echo(_json([asdict(outcome) for outcome in outcomes]))
+                click.echo(in_json([asdict(outcome) for outcome in outcomes]))
     context.exit(0 if all(outcome.done for outcome in outcomes) else 1)
 
 
@@ -151,29 +144,6 @@ def _show(outcome: Outcome, as_json: bool) -> None:
         click.echo(wrapped(outcome.message, "    "))
 
 
-@contextmanager
-def connected(name: str, *, reads: bool) -> Iterator[Connection]:
-    """Yield a connection to DATABASE_URL. Raises Fatal with one line for whatever goes wrong.
-
-    reads: each transaction sees one moment, and writes nothing
-    """
-    url = read_database_url(os.environ)
-    try:
-        with connect_step(url, name) as connection:
-            level = psycopg.IsolationLevel
-            connection.isolation_level = level.REPEATABLE_READ if reads else level.READ_COMMITTED
-            connection.read_only = reads
-            yield connection
-    except Transient as error:
-        raise Fatal(f"the database of DATABASE_URL does not answer: {error}") from error
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
-        raise Fatal(f"{sentence(error)}; run `listener install` on this database") from error
-    except psycopg.errors.LockNotAvailable as error:
-        raise Fatal("another session holds a table locked for more than 5 s; try again when it has ended") from error
-    except psycopg.Error as error:
-        raise Fatal(f"the database refused: {sentence(error)}") from error
-
-
 def _lines(story: Story) -> Iterator[str]:
     yield wrapped(story.sentence)
     for remark in story.remarks:
@@ -189,20 +159,15 @@ def _lines(story: Story) -> Iterator[str]:
 def _table(orders: Sequence[GaveUp]) -> Iterator[str]:
     if not orders:
         return
-    width = max(6, *(len(_cut(order.order_number)) for order in orders))
+    width = max(6, *(len(shortened(order.order_number)) for order in orders))
     yield f"{'number':{width}}  {'since':20}  {'tries':>5}  state"
     for order in orders:
         since = instant(order.since) if order.since else "-"
-        yield f"{_cut(order.order_number):{width}}  {since:20}  {order.attempts:>5}  {order.state}"
+        yield f"{shortened(order.order_number):{width}}  {since:20}  {order.attempts:>5}  {order.state}"
         for text in (_reason(order), _todo(order)):
             yield wrapped(f"    {text}", "    ")
     if orders[0].total > len(orders):
-        yield f"the newest {len(orders)} of {orders[0].total}; --limit shows more"
-
-
-def _cut(number: str) -> str:
-    number = escape(number.strip(" "))
-    return number if len(number) <= NUMBER_WIDTH else number[: NUMBER_WIDTH - 1] + "…"
+        yield left_out(len(orders), orders[0].total)
 
 
 def _reason(order: GaveUp) -> str:
@@ -233,15 +198,3 @@ def _as_entry(order: GaveUp) -> dict[str, object]:
     entry = asdict(order) | {"reason": _reason(order), "todo": _todo(order)}
     del entry["total"]
     return entry
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, indent=2, default=_as_text)
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat(timespec="milliseconds")
-    if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError(f"{type(value).__name__} has no form in JSON")

@@ -9,17 +9,14 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 import click
-import psycopg
 
-from listener.database import Connection, connect_step, sentence
-from listener.errors import Fatal, Transient
+from listener.cli.answer import connected, json_option, limit_option
+from listener.database import Connection
+from listener.errors import Fatal
 from listener.events import WORKFLOWS
 from listener.flags import READERS, Flags, Value, as_text, parse_flags
 from listener.log import escape
-from listener.settings import read_database_url
 from listener.store.config import Receipt, limit_transaction, read_flag_rows, read_history, switch_workflow
-
-json_option = click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +54,7 @@ def config(context: click.Context, as_json: bool) -> None:
 
 
 @config.command()
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 100_000), help="The newest so many.")
+@limit_option
 @json_option
 def history(limit: int, as_json: bool) -> None:
     """Show what was changed, a line a change, the newest last: accepted, or refused and why.
@@ -122,19 +119,9 @@ def user_name() -> str:
 @contextmanager
 def _transaction() -> Iterator[Connection]:
     """Yield a transaction on DATABASE_URL, with limits on time. Raises Fatal with one line for whatever goes wrong."""
-    url = read_database_url(os.environ)
-    try:
-        with connect_step(url, "listener config") as connection, connection.transaction():
-            limit_transaction(connection)
-            yield connection
-    except Transient as error:
-        raise Fatal(f"the database of DATABASE_URL does not answer: {error}") from error
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
-        raise Fatal(f"{sentence(error)}; run `listener install` on this database") from error
-    except psycopg.errors.LockNotAvailable as error:
-        raise Fatal("another session has the row locked for more than 5 s; try again when it has ended") from error
-    except psycopg.Error as error:
-        raise Fatal(f"the database refused: {sentence(error)}") from error
+    with connected("listener config", reads=False) as connection, connection.transaction():
+        limit_transaction(connection)
+        yield connection
 
 
 def _shown(rows: Sequence[tuple[str, str]]) -> list[Shown]:

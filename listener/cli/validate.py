@@ -1,7 +1,6 @@
 """`validate`: is a stage of the rollout met?"""
 
 import json
-import textwrap
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -9,14 +8,12 @@ from datetime import UTC
 
 import click
 
-from listener.cli.orders import connected
-from listener.cli.steer import json_option
+from listener.cli.answer import connected, json_option
+from listener.lines import wrapped
 from listener.rollout import STAGE_HOURS, Criterion, Verdict, Window, criteria
 from listener.store.config import limit_transaction
 from listener.store.prune import MINUTE_DAYS_KEPT
 from listener.store.rollout import read_evidence
-
-WIDTH = 80
 
 
 @click.command()
@@ -61,7 +58,7 @@ def _lines(stage: int, window: Window, found: Sequence[Criterion]) -> Iterator[s
     for criterion in found:
         yield f"{criterion.verdict:9}{criterion.name:35}{criterion.target:10}{criterion.measured}"
         if criterion.note:
-            yield textwrap.fill(criterion.note, WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11)
+            yield wrapped(criterion.note, " " * 11, first=" " * 11)
     yield ""
     yield _summary(stage, found)
 

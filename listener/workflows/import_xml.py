@@ -1,14 +1,14 @@
-"""Import order files: one check of the source, and one file at most, a step.
+"""The workflow `xml-import`: a check of the source, and then the files that are new, for as long as a step may take.
 
-What tells a file from one that was read before is its identity and content, never its time or a count. The file and its
-orders go in by one transaction: a crash leaves nothing half done, and a repeated step finds the file's row and stops.
-A check that finds nothing new costs one statement, which moves `polling_state` and touches nothing else.
+What tells a file from one that was read before is its identity and content, never its time or a count. A check that
+finds nothing new costs one statement, which moves `polling_state` and touches nothing else.
 """
 
 import logging
+import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable
+from typing import NamedTuple
 
 import psycopg
 
@@ -16,41 +16,61 @@ from listener.database import UNINSTALLED, Connection, is_uninstalled
 from listener.errors import Rejected, Transient
 from listener.events import StepReport
 from listener.metrics import Metrics
-from listener.orders import RefusedOrder, XmlOrder
 from listener.sources.source import SETTLED_AFTER_SECONDS, Changed, Listing, OrderSource, SourceFile
-from listener.sources.xcart import ParsedFile, expand, parse_orders
 from listener.store import imports
 from listener.store.imports import Counts, FileRow
+from listener.workflows.import_file import import_file, read_file
+from listener.workflows.import_progress import Progress
+from listener.workflows.order_spool import OrderSpool
 
 logger = logging.getLogger(__name__)
 
-PIECE_BYTES = 2**16
+STEP_SECONDS = 1.0
+"""A step begins no file after that: so a thousand small ones do not need a thousand checks."""
+
+
+class _Key(NamedTuple):
+    """What tells a file from every other."""
+
+    file_id: str
+    revision: str
+
+
+def _key(file: SourceFile) -> _Key:
+    return _Key(file.file_id, file.revision)
 
 
 class ImportXml:
-    """The workflow `xml-import`, for one thread. `connect` opens its connection when there is something to say."""
+    """The workflow, for one thread. `connect` opens its connection when there is something to say."""
 
-    def __init__(self, connect: Callable[[], Connection], source: OrderSource, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], Connection],
+        source: OrderSource,
+        metrics: Metrics,
+        give_way: Callable[[], None] = lambda: None,
+    ) -> None:
         self._connect = connect
+        self._give_way = give_way
         self._source = source
         self._metrics = metrics
         self._connection: Connection | None = None
-        self._known: set[tuple[str, str]] | None = None
+        self._known: set[tuple[str, str]] = set()
+        self._begun: set[_Key] = set()  # and not brought to an end: such a file must not stand before the others
         self._unreadable: tuple[tuple[str, str], ...] = ()
 
     def step(self, source_of_wake: str) -> StepReport:
-        """Look at the source, and import the first new file. Raises Transient; what was not committed is done again."""
+        """Look at the source, and import what is new. Raises Transient; what was not committed is done again."""
         try:
             listing, new = self._check(source_of_wake)
             self._name_unreadable(listing)
-            unsettled = bool(listing.unsettled) or (bool(new) and not self._import(new[0]))
+            done, left_alone = self._import_some(new)
         except psycopg.Error as error:
             self.close()
-            self._known = None  # the tables may have been rolled back, or restored
+            self._known = set()  # the tables may have been rolled back, or restored
             raise Transient(_sentence(error)) from error
-        return StepReport(
-            done=len(new[:1]), more=len(new) > 1, retry_after=SETTLED_AFTER_SECONDS if unsettled else None
-        )
+        unsettled = bool(listing.unsettled) or left_alone
+        return StepReport(done, more=done < len(new), retry_after=SETTLED_AFTER_SECONDS if unsettled else None)
 
     def close(self) -> None:
         """Close the connection, if there is one; the next step opens another."""
@@ -64,8 +84,7 @@ class ImportXml:
         try:
             listing = self._source.listing()
             self._move_polling_state(len(listing.files))
-            known = self._known_files()
-            new = [file for file in listing.files if (file.file_id, file.revision) not in known]
+            new = self._new(listing)
             action = "process" if new else "skip"
         finally:
             self._metrics.check(
@@ -94,10 +113,15 @@ class ImportXml:
             self._connection = self._connect()
         return self._connection
 
-    def _known_files(self) -> set[tuple[str, str]]:
-        if self._known is None:
-            self._known = imports.known_files(self._open(), self._source.source)
-        return self._known
+    def _new(self, listing: Listing) -> list[SourceFile]:
+        """Return the files that nobody has read, by name. Of the others only those are remembered that are there."""
+        files = {_key(file): file for file in listing.files}
+        if unknown := files.keys() - self._known:
+            self._known |= imports.known_files(self._open(), self._source.source, unknown)
+        self._known &= files.keys()
+        self._begun &= files.keys() - self._known
+        new = sorted(files.keys() - self._known, key=lambda key: (key in self._begun, files[key].name, key))
+        return [files[key] for key in new]
 
     def _name_unreadable(self, listing: Listing) -> None:
         for name, reason in listing.unreadable:
@@ -105,72 +129,54 @@ class ImportXml:
                 logger.warning("%s cannot be read: %s", name, reason, extra={"event": "file_unreadable"})
         self._unreadable = listing.unreadable
 
+    def _import_some(self, files: list[SourceFile]) -> tuple[int, bool]:
+        """Import files for as long as a step may take; return how many, and whether one has to be looked at again."""
+        until = time.monotonic() + STEP_SECONDS
+        left_alone = False
+        for done, file in enumerate(files, 1):
+            left_alone |= not self._import(file)
+            if time.monotonic() >= until:
+                return done, left_alone
+        return len(files), left_alone
+
     def _import(self, file: SourceFile) -> bool:
-        """Import one file, or record why not; return False when it has to be looked at again."""
-        row = FileRow(self._source.source, file.file_id, file.revision, file.name)
+        """Import one file, or record why not; return False when it was changed meanwhile."""
+        key, row = _key(file), FileRow(self._source.source, file.file_id, file.revision, file.name)
+        self._begun.add(key)
+        progress = Progress(file.name, self._metrics)
         try:
-            counts = import_file(self._open(), row, parse_orders(self._read(file)))
+            with OrderSpool() as spool:
+                read_file(self._source, file, spool, progress, self._give_way)
+                counts = import_file(self._open(), row, spool, progress, self._give_way)
         except Changed:
             return False
         except Rejected as error:
             imports.record_failed_file(self._open(), row, str(error))
             logger.warning("%s cannot be imported: %s", file.name, error, extra={"event": "file_failed"})
+        except OSError as error:
+            where = f"{tempfile.gettempdir()} has no room for them, or cannot be used ({error.strerror})"
+            raise Transient(f"the orders of {file.name} cannot be put aside: {where}; see TMPDIR") from error
         else:
             self._report(file.name, counts)
-        self._known_files().add((file.file_id, file.revision))
+        finally:
+            progress.end()
+        self._known.add(key)
         return True
-
-    def _read(self, file: SourceFile) -> bytes:
-        with self._source.open(file) as content:
-            return b"".join(iter(lambda: content.read(PIECE_BYTES), b""))
 
     def _report(self, name: str, counts: Counts | None) -> None:
         if counts is None:
             return  # somebody else imported it, and said so
         self._metrics.processed("xml-import", counts.new)
         skipped = counts.in_file - counts.new - counts.known - counts.refused
+        figures = (counts.in_file, counts.new, counts.known, counts.refused)
         logger.info(
             "Imported %s: %d orders, %d new, %d known, %d refused%s",
-            *(name, *counts, f", {skipped} without a key product" if skipped else ""),
+            *(name, *figures, f", {skipped} without a key product" if skipped else ""),
             extra={"event": "file_imported"},
         )
-
-
-def import_file(connection: Connection, file: FileRow, parsed: ParsedFile) -> Counts | None:
-    """Put a parsed file into the database in one transaction; None when somebody else has done so.
-
-    A number is remembered when its order is in, or was known. One that was refused, or held no key product, is not:
-    the next revision of the file may have it mended, or the shop a key product more.
-    """
-    with imports.import_transaction(connection):
-        unknown = imports.new_numbers(connection, [order.order_number for order in parsed.orders])
-        fresh = [order for order in parsed.orders if order.order_number in unknown]
-        wanted, refused = _expand(connection, fresh)
-        if (import_id := imports.begin_import(connection, file)) is None:
-            return None
-        inserted, refused_there = imports.insert_orders(connection, wanted)
-        refused = [*parsed.refused, *refused, *refused_there]
-        known = len(parsed.orders) - len(fresh) + len(wanted) - inserted - len(refused_there)
-        kept = {order.order_number for order in wanted} - {order.order_number for order in refused_there}
-        kept.update(order.order_number for order in parsed.orders if order.order_number not in unknown)
-        imports.keep_numbers(connection, import_id, list(kept))
-        imports.quarantine(connection, import_id, refused)
-        counts = Counts(len(parsed.orders) + len(parsed.refused), inserted, known, len(refused))
-        imports.finish_import(connection, import_id, counts)
-    return counts
-
-
-def _expand(connection: Connection, orders: Sequence[XmlOrder]) -> tuple[list[XmlOrder], list[RefusedOrder]]:
-    """Return the orders as they are to be shipped, without those that hold no key product, and those that cannot be."""
-    bundles, key_products = imports.active_bundles(connection), imports.key_products(connection)
-    wanted, refused = [], []
-    for order in orders:
-        try:
-            if items := expand(order.items, bundles, key_products):
-                wanted.append(replace(order, items=items))
-        except Rejected as error:
-            refused.append(RefusedOrder(order.line, order.order_number, str(error)))
-    return wanted, refused
+        if refused := counts.refused - counts.standing:
+            text = "Of the orders of %s, %d are refused: `listener imports --quarantine` says why"
+            logger.warning(text, name, refused, extra={"event": "orders_refused"})
 
 
 def _sentence(error: psycopg.Error) -> str:

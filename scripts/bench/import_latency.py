@@ -59,7 +59,7 @@ def measure(options: argparse.Namespace) -> tuple[list[float], float]:
         for number in range(options.kept):
             drive.user.upload(f"<orders><!-- {number} --></orders>".encode(), f"kept-{number}.xml")
         environment = drive.environment(Path(folder) / "key.json")
-        with running_listener(url, operator, environment) as (shipstation, pid):
+        with running_listener(url, operator, **environment) as (shipstation, pid):
             wait_until(operator, READ.format(files=options.kept))
             latencies = import_latencies(drive, shipstation, operator, options)
             time.sleep(3 * options.interval)

@@ -42,17 +42,15 @@ def open_wide(operator: Connection) -> None:
 
 
 @contextmanager
-def running_listener(
-    url: str, operator: Connection, more: Mapping[str, str] | None = None
-) -> Iterator[tuple[ShipStationSimulator, int]]:
-    """Run a listener until it leads; yield the simulator and the listener's pid. `more`: of its environment."""
+def running_listener(url: str, operator: Connection, **more: str) -> Iterator[tuple[ShipStationSimulator, int]]:
+    """Run a listener until it leads; yield the simulator and the listener's pid. `more` goes into its environment."""
     with ShipStationSimulator() as shipstation:
         shipstation.limit_per_minute = None
         where = {
             "SHIPSTATION_BASE_URL": shipstation.url,
             "SHIPSTATION_API_KEY": shipstation.api_key,
             "SHIPSTATION_API_SECRET": shipstation.api_secret,
-            **(more or {}),
+            **more,
         }
         with listener(url, operator, where) as pid:
             yield shipstation, pid

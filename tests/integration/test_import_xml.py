@@ -1,5 +1,6 @@
 """The import, from files in a folder to rows in a real database."""
 
+import hashlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -10,65 +11,17 @@ from typing import Any
 import psycopg
 import pytest
 
-from listener.database import Connection, connect_step
+from listener.database import Connection
 from listener.errors import Transient
 from listener.events import StepReport
-from listener.metrics import Metrics
+from listener.locks import LEADER_KEY, LOCK_CLASS
+from listener.sources import folder
 from listener.sources.folder import Folder
-from listener.store import imports
-from listener.workflows import import_xml
+from listener.store import import_orders, imports
+from listener.workflows import import_progress, import_xml, order_spool
 from listener.workflows.import_xml import ImportXml
-
-SAMPLES = Path(__file__).parent.parent / "data" / "xml"
-
-
-class Shop:
-    """The import over a folder and a database, with a clock that the test moves."""
-
-    def __init__(self, dsn: str, path: Path) -> None:
-        self.dsn, self.path, self.now = dsn, path, 100.0
-        self.db = psycopg.connect(dsn, autocommit=True)
-        self.metrics = Metrics("test")
-        self.connections: list[Connection] = []
-        self.workflow = self.another()
-
-    def another(self) -> ImportXml:
-        """Return the import as a process that was just started has it."""
-        return ImportXml(self.connect, Folder(self.path, lambda: self.now), self.metrics)
-
-    def connect(self) -> Connection:
-        self.connections.append(connect_step(self.dsn, "test step"))
-        return self.connections[-1]
-
-    def put(self, name: str, content: bytes | None = None) -> None:
-        (self.path / name).write_bytes((SAMPLES / name).read_bytes() if content is None else content)
-
-    def step(self, wake: str = "heartbeat") -> StepReport:
-        return self.workflow.step(wake)
-
-    def settle_and_step(self) -> StepReport:
-        """Take a step after everything in the folder has stood still."""
-        self.step()
-        self.now += 1
-        return self.step()
-
-    def run(self) -> None:
-        """Import whatever is there."""
-        for _ in range(10):
-            if not self.settle_and_step().more:
-                return
-        pytest.fail("after ten files there still is more")
-
-    def rows(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        return self.db.execute(query.encode(), parameters).fetchall()
-
-    def numbers(self) -> list[str]:
-        return [number for (number,) in self.rows("select order_number from orders_inbox order by id")]
-
-    def close(self) -> None:
-        self.workflow.close()
-        for connection in (self.db, *self.connections):
-            connection.close()
+from tests.support.importing import Shop, orders_xml
+from tests.support.wait import eventually
 
 
 @pytest.fixture
@@ -102,13 +55,6 @@ def checks(caplog: pytest.LogCaptureFixture) -> list[str]:
     lines = [record.getMessage() for record in caplog.records if record.name == "listener.metrics"]
     caplog.clear()
     return [" ".join(word for word in line.split() if not word.startswith("duration_ms=")) for line in lines]
-
-
-def orders_xml(*numbers: str, sku: str = "50001", amount: str = "1") -> bytes:
-    line = f"<order_detail><amount>{amount}</amount><productid>{sku}</productid></order_detail>"
-    return "".join(
-        ["<orders>", *(f"<order><orderid>{n}</orderid>{line}</order>" for n in numbers), "</orders>"]
-    ).encode()
 
 
 def test_the_orders_of_a_file_are_pending_rows_with_lines(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
@@ -245,7 +191,10 @@ def test_a_bad_order_is_quarantined_and_the_others_go_in(shop: Shop, caplog: pyt
     shop.put("one_bad_order.xml")
     shop.run()
     assert shop.numbers() == ["700201", "700203"]
-    assert said(caplog) == ["Imported one_bad_order.xml: 3 orders, 2 new, 0 known, 1 refused"]
+    assert said(caplog) == [
+        "Imported one_bad_order.xml: 3 orders, 2 new, 0 known, 1 refused",
+        "Of the orders of one_bad_order.xml, 1 are refused: `listener imports --quarantine` says why",
+    ]
     reason = "the amount of product 50001 is 'a dozen', which is no number of pieces"
     assert shop.rows("select import_id, line, order_number, reason from listener.quarantine") == [
         (1, 8, "700202", reason)
@@ -314,7 +263,10 @@ def test_a_bad_file_is_read_again_when_it_changes_and_not_before(shop: Shop, cap
     assert shop.numbers() == ["1"]
 
 
-def test_one_step_imports_one_file_and_says_whether_there_is_more(shop: Shop) -> None:
+def test_a_step_begins_no_file_after_its_time_and_says_whether_there_is_more(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(import_xml, "STEP_SECONDS", 0.0)
     for name in ("a.xml", "b.xml", "c.xml"):
         shop.put(name, orders_xml(name))
     assert shop.step() == StepReport(done=0, more=False, retry_after=1.0)
@@ -334,12 +286,12 @@ def test_every_check_has_its_metrics_line(shop: Shop, caplog: pytest.LogCaptureF
     shop.step("heartbeat")
     shop.now += 1
     shop.step("retry")
-    shop.step("retry")
+    shop.step("heartbeat")
     assert checks(caplog) == [
         "METRICS: workflow=xml-import exists=False count=0 action=skip source=startup",
         "METRICS: workflow=xml-import exists=False count=0 action=skip source=heartbeat",
         "METRICS: workflow=xml-import exists=True count=2 action=process source=retry",
-        "METRICS: workflow=xml-import exists=True count=1 action=process source=retry",
+        "METRICS: workflow=xml-import exists=False count=0 action=skip source=heartbeat",
     ]
     assert shop.metrics.snapshot()["workflows"]["xml-import"]["processed"] == 3
 
@@ -365,8 +317,9 @@ def test_an_unreadable_file_is_named_once_until_that_changes(shop: Shop, caplog:
     assert said(caplog) == [f"a\\nb.xml {words}", f"c\\nd.xml {words}"]
 
 
-def test_a_file_that_changes_while_it_is_read_is_looked_at_again(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("content", [orders_xml("1", "2"), orders_xml("2"), b"<orders><order/>", b"<or<", b""])
+def test_a_file_that_changes_while_it_is_read_is_no_bad_file_and_is_looked_at_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
     shop.put("orders.xml", orders_xml("1"))
     shop.step()
@@ -374,13 +327,15 @@ def test_a_file_that_changes_while_it_is_read_is_looked_at_again(
     open_file = Folder.open
 
     def write_then_open(folder: Folder, file: Any) -> Any:
-        shop.put("orders.xml", orders_xml("1", "2"))
+        shop.put("orders.xml", content)
         return open_file(folder, file)
 
     with monkeypatch.context() as patched:
         patched.setattr(Folder, "open", write_then_open)
         assert shop.step() == StepReport(done=1, more=False, retry_after=1.0)
     assert (shop.numbers(), said(caplog)) == ([], [])
+    assert shop.rows("select * from listener.imports") == []
+    shop.put("orders.xml", orders_xml("1", "2"))
     shop.run()
     assert shop.numbers() == ["1", "2"]
 
@@ -403,6 +358,86 @@ def test_a_check_that_finds_nothing_new_moves_polling_state_and_nothing_else(
         "select last_xml_check between localtimestamp - interval '1 minute' and localtimestamp, last_xml_count::text"
     )
     assert shop.rows(f"{state} from polling_state") == [(True, "1")]
+
+
+def test_a_check_that_finds_nothing_new_changes_one_row(shop: Shop) -> None:
+    """By the server's own count: of rows changed and rows read, in every table."""
+    shop.put("orders.xml")
+    shop.run()
+    shop.db.execute("select pg_stat_force_next_flush()")
+
+    def changes() -> dict[str, tuple[int, int]]:
+        shop.workflow.close()  # a session tells what it did at its end
+        eventually(
+            lambda: shop.rows("select count(*) from pg_stat_activity where application_name = 'test step'"),
+            lambda found: found == [(0,)],
+        )
+        query = """select schemaname || '.' || relname, n_tup_ins + n_tup_upd + n_tup_del,
+                          coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) from pg_stat_user_tables"""
+        return {table: (changed, read) for table, changed, read in shop.rows(query)}
+
+    before = changes()
+    for _ in range(5):
+        assert shop.step() == StepReport()
+    after = eventually(changes, lambda found: found["public.polling_state"][0] - before["public.polling_state"][0] == 5)
+    assert {table for table in after if after[table] != before[table]} == {"public.polling_state"}
+
+
+def test_ten_thousand_files_that_were_read_cost_a_check_one_statement(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (shop.path / "0.xml").touch()
+    for number in range(1, 10_000):
+        (shop.path / f"{number}.xml").hardlink_to(shop.path / "0.xml")
+    revision = hashlib.sha256(b"").hexdigest()
+    shop.db.execute(
+        "insert into listener.imports (source, file_id, revision, name, status)"
+        " select %s, n || '.xml', %s, n || '.xml', 'failed' from generate_series(0, 9999) n",
+        [f"folder:{shop.path}", revision],
+    )
+    shop.step()
+    shop.now += 1
+    while shop.step().retry_after:
+        pass
+    statements: list[object] = []
+    execute = psycopg.Connection.execute
+    monkeypatch.setattr(
+        psycopg.Connection, "execute", lambda c, query, *rest: (statements.append(query), execute(c, query, *rest))[1]
+    )
+    monkeypatch.setattr(folder, "_open", lambda *_: pytest.fail("a file was opened"))
+    assert shop.step() == StepReport()
+    assert statements == [imports.MOVE_SQL]
+    assert shop.rows("select count(*) from listener.imports") == [(10_000,)]
+
+
+def test_a_file_of_many_orders_rings_once(shop: Shop) -> None:
+    orders = 2 * order_spool.ORDERS_A_CHUNK + 1
+    with psycopg.connect(shop.dsn) as leader, psycopg.connect(shop.dsn, autocommit=True) as ear:
+        leader.execute("select pg_advisory_lock(%s, %s)", [LOCK_CLASS, LEADER_KEY])  # somebody leads, and sleeps
+        ear.execute("listen orders_inbox")
+        shop.put("orders.xml", orders_xml(*map(str, range(orders))))
+        shop.run()
+        assert len(shop.numbers()) == orders
+        assert len(list(ear.notifies(timeout=0.2))) == 1
+
+
+def test_a_file_that_takes_long_says_how_far_it_is(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(import_progress, "TELL_EVERY_SECONDS", 0.0)
+    shown: list[str | None] = []
+    tell = shop.metrics.set_workflow
+    monkeypatch.setattr(shop.metrics, "set_workflow", lambda name, **f: (shown.append(f["progress"]), tell(name, **f)))
+    shop.put("orders.xml")
+    shop.run()
+    lines = [record.getMessage() for record in caplog.records if record.name == import_progress.__name__]
+    assert lines == [
+        "Importing orders.xml: 1 orders read",
+        "Importing orders.xml: 2 orders read",
+        "Importing orders.xml: 2 of 2 orders written",
+    ]
+    assert shown == [line.removeprefix("Importing ") for line in lines] + [None]
+    assert shop.metrics.snapshot()["workflows"]["xml-import"]["progress"] is None
 
 
 def test_the_first_rollouts_count_may_be_text(production_dsn: str, open_shop: Callable[[str], Shop]) -> None:
@@ -467,13 +502,13 @@ def test_a_file_that_another_process_imports_at_once_goes_in_once(shop: Shop) ->
 
 
 def test_an_order_that_somebody_inserts_meanwhile_is_known(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    insert = imports.insert_orders
+    insert = import_orders.insert_orders
 
     def insert_late(*arguments: Any) -> Any:
         shop.db.execute("insert into orders_inbox (order_number, order_date) values ('2', '2025-10-16')")
         return insert(*arguments)
 
-    monkeypatch.setattr(imports, "insert_orders", insert_late)
+    monkeypatch.setattr(import_orders, "insert_orders", insert_late)
     shop.put("orders.xml", orders_xml("1", "2", "3"))
     shop.run()
     assert sorted(shop.numbers()) == ["1", "2", "3"]
@@ -534,6 +569,61 @@ def test_a_connection_is_opened_on_demand_and_closed_when_told(shop: Shop) -> No
     assert [connection.closed for connection in shop.connections] == [True, False]
 
 
+def test_a_file_that_fails_does_not_stand_before_the_others(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("a.xml", "b.xml", "c.xml"):
+        shop.put(name, orders_xml(name))
+    begin = imports.begin_import
+
+    def begin_unless_a(connection: Connection, file: imports.FileRow) -> int | None:
+        if file.name == "a.xml":
+            raise psycopg.errors.LockNotAvailable("lock timeout")
+        return begin(connection, file)
+
+    monkeypatch.setattr(imports, "begin_import", begin_unless_a)
+    shop.step()
+    shop.now += 1
+    for _ in range(2):
+        with pytest.raises(Transient, match="lock timeout"):
+            shop.step()
+    assert shop.numbers() == ["b.xml", "c.xml"]
+    monkeypatch.undo()
+    assert shop.step() == StepReport(done=1)
+    assert shop.numbers() == ["b.xml", "c.xml", "a.xml"]
+
+
+def test_a_temporary_folder_without_room_is_an_outage_and_named(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_room(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    shop.put("orders.xml")
+    with monkeypatch.context() as patched, pytest.raises(Transient, match=r"No space left on device\); see TMPDIR"):
+        patched.setattr(order_spool.OrderSpool, "put", no_room)
+        shop.run()
+    shop.run()
+    assert shop.numbers() == ["700101", "700102"]
+
+
+def test_a_refusal_that_stands_is_one_row_and_is_told_once(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    good = "<order><orderid>{}</orderid><order_detail><productid>1</productid></order_detail></order>"
+    bad = ["<order><orderid>7</orderid></order>", "<order/>", "<order/>"]
+    for count in (1, 2, 3):
+        orders = "\n".join(good.format(number) for number in range(100, 100 + count))
+        shop.put("orders.xml", f"<orders>{orders}{''.join(bad[:count])}</orders>".encode())
+        shop.put("other.xml", b"<orders><order><orderid>7</orderid></order></orders>")
+        shop.run()
+    files = shop.rows("select id, orders_refused from listener.imports where name = 'orders.xml' order by id")
+    assert [refused for _, refused in files] == [1, 2, 3]
+    newest, _ = files[-1]
+    standing = shop.rows("select line, order_number from listener.quarantine where import_id = %s order by id", newest)
+    assert standing == [(3, "7"), (3, None), (3, None)]
+    assert shop.rows("select count(*) from listener.quarantine") == [(4,)]
+    assert [line for line in said(caplog) if "are refused" in line and "other" not in line] == [
+        "Of the orders of orders.xml, 1 are refused: `listener imports --quarantine` says why",
+        "Of the orders of orders.xml, 1 are refused: `listener imports --quarantine` says why",
+        "Of the orders of orders.xml, 1 are refused: `listener imports --quarantine` says why",
+    ]
+
+
 def test_nothing_of_the_session_is_left_changed(shop: Shop) -> None:
     """A transaction pooler gives this server connection to somebody else next."""
     shop.put("orders.xml")
@@ -547,7 +637,7 @@ def test_nothing_of_the_session_is_left_changed(shop: Shop) -> None:
 
 
 def test_thousands_of_orders_go_in_by_a_few_statements(shop: Shop) -> None:
-    many = 3 * imports.ORDERS_A_STATEMENT + 1
+    many = 3 * order_spool.ORDERS_A_CHUNK + 1
     shop.put("orders.xml", orders_xml(*(f"N{n}" for n in range(many))))
     shop.run()
     assert shop.rows("select count(*), count(distinct order_number) from orders_inbox") == [(many, many)]

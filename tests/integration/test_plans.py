@@ -12,7 +12,7 @@ import pytest
 
 from listener.bell import ASK_SQL
 from listener.database import Connection, connect_work
-from listener.store.imports import NEW_NUMBERS_SQL
+from listener.store.import_orders import NEW_NUMBERS_SQL
 from listener.store.inbox import CHECK_SQL, CLAIM_SQL, DUE_ROWS_SQL, SHIPPED_SQL
 from listener.store.ledger import RECORD_SQL
 from listener.store.progress import BEAT_SQL, TRIGGERS

@@ -58,6 +58,7 @@ def test_what_is_not_known_yet_is_zero_null_or_empty(metrics: Metrics) -> None:
         "last_run_at": None,
         "next_due_at": None,
         "backoff_until": None,
+        "progress": None,
     }
     flags = snapshot.pop("flags")
     assert (flags["fast_polling_enabled"], flags["fast_polling_interval"], flags["idle_policy"]) == (

@@ -45,6 +45,8 @@ PURE = {
     "listener.sources.drive.answers",
     "listener.sources.drive.key",
     "listener.sources.drive.setbacks",
+    "listener.sources.letters",
+    "listener.sources.markup",
     "listener.sources.source",
     "listener.sources.xcart",
     "listener.story.standing",

@@ -2,7 +2,7 @@
 
 import threading
 
-from listener.threads import Worker
+from listener.threads import RightOfWay, Worker
 
 
 def test_pieces_run_in_order_in_the_one_thread() -> None:
@@ -24,3 +24,20 @@ def test_after_a_while_without_work_it_says_so_once_and_goes_on() -> None:
     assert again.wait(5)
     worker.stop(5)
     assert 1 <= len(idle) <= 2
+
+
+def test_who_computes_gives_way_for_a_moment_and_not_for_ever() -> None:
+    way, passed = RightOfWay(), []
+    way.give_way()  # nobody has taken it: there is nothing to wait for
+    way.take()
+    way.give_way()  # nobody gives it back: and yet it ends
+
+    def compute() -> None:
+        way.give_way()
+        passed.append(True)
+
+    computing = threading.Thread(target=compute)
+    computing.start()
+    way.give_back()
+    computing.join(5)
+    assert passed == [True]
