@@ -75,6 +75,8 @@ class Workflow:
     last_run_at: datetime | None = None
     next_due_at: datetime | None = None
     backoff_until: datetime | None = None
+    last_error: str | None = None
+    last_error_at: datetime | None = None
 
     def as_json(self, name: str, figures: Figures) -> dict[str, Any]:
         checks, skips = figures.checks_of(name), figures.checks_of(name, action="skip")
@@ -90,6 +92,8 @@ class Workflow:
             "last_run_at": _instant(self.last_run_at),
             "next_due_at": _instant(self.next_due_at),
             "backoff_until": _instant(self.backoff_until),
+            "last_error": self.last_error,
+            "last_error_at": _instant(self.last_error_at),
         }
 
 

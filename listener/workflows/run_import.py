@@ -34,7 +34,7 @@ class ImportRunner:
             logger.exception("Import error: %s", error, extra={"event": "bug"})
         else:
             return Imported(report)
-        self._metrics.error(IMPORT)
+        self._metrics.error(IMPORT, fault)
         return Failed(IMPORT, fault)
 
     def close(self) -> None:

@@ -13,10 +13,12 @@ SOURCES = sorted((ROOT / "listener").rglob("*.py"))
 PURE = {
     "listener.errors",
     "listener.ages",
+    "listener.story.brief",
     "listener.story.dossier",
     "listener.events",
     "listener.flags",
     "listener.health",
+    "listener.history",
     "listener.locks",
     "listener.minute_book",
     "listener.minutes",
