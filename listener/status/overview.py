@@ -7,10 +7,9 @@ from typing import Any
 from listener.database import Connection
 from listener.history import SHOWN, Point, as_columns, begin_of, points_of
 from listener.metrics import Metrics
-from listener.store.config import Receipt, newest_receipts
+from listener.store.config import newest_receipts
 from listener.store.minutes import read_minutes
-from listener.store.recent import Recent, newest_orders, newest_refused
-from listener.store.requeues import GaveUp, gave_up
+from listener.store.recent import Recent, Stuck, newest_orders, newest_refused, newest_stuck
 from listener.story.brief import brief
 from listener.story.prospects import remedy_of
 
@@ -35,14 +34,12 @@ class Overview:
     def read(self, connection: Connection) -> dict[str, Any]:
         """Return what /page/past.json says while the database answers."""
         now = datetime.now(UTC)
-        needing = gave_up(connection, NEEDING_A_LOOK)
         return {
             "as_of": now.isoformat(),
             "orders": [_order(order) for order in newest_orders(connection, ORDERS)],
-            "gave_up": [_gave_up(order) for order in needing],
-            "gave_up_total": needing[0].total if needing else 0,
+            "stuck": [_stuck(order) for order in newest_stuck(connection, NEEDING_A_LOOK)],
             "refused": [asdict(refused) for refused in newest_refused(connection, NEEDING_A_LOOK)],
-            "receipts": {receipt.parameter_name: _receipt(receipt) for receipt in newest_receipts(connection)},
+            "receipts": {receipt.parameter_name: asdict(receipt) for receipt in newest_receipts(connection)},
             "history": self._history(connection, now),
         }
 
@@ -74,7 +71,7 @@ def _order(order: Recent) -> dict[str, Any]:
     }
 
 
-def _gave_up(order: GaveUp) -> dict[str, Any]:
+def _stuck(order: Stuck) -> dict[str, Any]:
     return {
         "number": order.order_number,
         "state": order.state,
@@ -83,7 +80,3 @@ def _gave_up(order: GaveUp) -> dict[str, Any]:
         "reason": order.reason.removeprefix("held back: "),
         "todo": remedy_of(order.state, order.order_number, order.reason),
     }
-
-
-def _receipt(receipt: Receipt) -> dict[str, Any]:
-    return asdict(receipt)

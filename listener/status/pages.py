@@ -21,7 +21,7 @@ from listener.status.prometheus import CONTENT_TYPE, Exporter
 from listener.store.story import read_order
 from listener.story.timeline import tell
 
-PAST_GOOD_FOR = 4.0
+PAST_GOOD_FOR = 2.0
 ORDER_GOOD_FOR = 2.0
 """Seconds for which an answer of the database serves everybody."""
 

@@ -42,6 +42,39 @@ def newest_orders(connection: Connection, limit: int) -> list[Recent]:
 
 
 @dataclass(frozen=True, slots=True)
+class Stuck:
+    """An order that the listener gave up, or holds back for its age; `state` as in `store.requeues`."""
+
+    order_number: str
+    state: str
+    since: datetime | None
+    attempts: int
+    reason: str
+
+
+# Only what the ledger holds, by its indexes: `store.requeues.gave_up` lists what failed before us as well, and reads
+# the whole table for that. One that the shop has changed since is not stuck; of thousands, these are enough.
+NEWEST_STUCK_SQL = f"""
+with gave_up as (
+    (select * from listener.ledger where state = 'rejected' order by settled_at desc limit 100)
+    union all
+    (select * from (select * from listener.ledger where state = 'held_back' limit 1000) held
+     order by settled_at desc nulls last limit 100))
+select o.order_number, case l.state when 'rejected' then 'failed' else 'held back' end as state,
+       l.settled_at as since, l.attempts,
+       coalesce(case l.state when 'rejected' then o.failure_reason end, l.error, 'no reason is given') as reason
+from gave_up l join orders_inbox o on o.id = l.order_inbox_id
+where case l.state when 'rejected' then o.status = 'failed' or not l.row_written and {PENDING} else {PENDING} end
+order by l.settled_at desc nulls last, o.id desc limit %s
+"""
+
+
+def newest_stuck(connection: Connection, limit: int) -> list[Stuck]:
+    """Return what was given up or held back last, the newest first."""
+    return connection.cursor(row_factory=class_row(Stuck)).execute(NEWEST_STUCK_SQL, [limit]).fetchall()
+
+
+@dataclass(frozen=True, slots=True)
 class RefusedInFile:
     """An order that a file held and that was not taken over, or a whole file. `order_number` is None for a file."""
 

@@ -28,6 +28,9 @@ PATHS = [
     "/health/live",
     "/health/ready",
     "/",
+    "/page/now.json",
+    "/page/past.json",
+    "/static/x/page.js",
     "/orders/1",
     "/no/such/page",
     "/status.json/",
@@ -191,7 +194,9 @@ def test_head_is_get_without_a_body(untouched_pages: Pages, path: str) -> None:
     assert int(headers["content-length"]) > 0
 
 
-@pytest.mark.parametrize("path", ["/no/such/page", "/orders", "/static/", "/page/", "/status.json/", "//example.com/", "/%00%0a"])
+@pytest.mark.parametrize(
+    "path", ["/no/such/page", "/orders", "/static/", "/page/", "/status.json/", "//example.com/", "/%00%0a"]
+)
 def test_an_unknown_page_is_404_and_never_a_redirect(untouched_pages: Pages, path: str) -> None:
     assert untouched_pages.json(path) == (404, {"error": "there is no such page"})
 

@@ -24,7 +24,7 @@ class ListenerProcess:
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
         inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-        self._status_address = environment.get("STATUS_ADDRESS", "off")
+        self.status_address = environment.get("STATUS_ADDRESS", "off")
         self._news = threading.Condition()
         self._lines: list[str] = []
         self._output: list[str] = []
@@ -91,7 +91,7 @@ class ListenerProcess:
 
     def status(self, path: str = "/status.json") -> dict[str, Any]:
         """Return the status page's figures; raise OSError while nobody serves them."""
-        host, _, port = self._status_address.rpartition(":")
+        host, _, port = self.status_address.rpartition(":")
         with closing(http.client.HTTPConnection(host, int(port), timeout=5)) as page:
             page.request("GET", path)
             return json.loads(page.getresponse().read())

@@ -1,4 +1,4 @@
-// The status page: asks the listener every two seconds for what it has in memory, every five for what is in the
+// The status page: asks the listener every two seconds for what it has in memory, every three for what is in the
 // database, and shows it. Nothing here changes anything.
 
 import { show as draw } from "./charts.js";
@@ -230,7 +230,7 @@ function took({ arrived_at: arrived, settled_at: settled, kind, next_try_at: nex
   return settled && kind === "done" ? milliseconds(Math.max(0, Date.parse(settled) - Date.parse(arrived))) : "–";
 }
 
-function stuck({ gave_up: gaveUp, gave_up_total: total, refused }) {
+function stuck({ stuck: gaveUp, refused }) {
   const lines = [
     ...gaveUp.map((order) => ({ ...order, word: order.state, at: order.since, text: order.reason })),
     ...refused.map((line) => ({ number: line.order_number, word: "refused", at: line.at, text: line.reason, todo: `${line.file}${line.line === null ? "" : `, line ${line.line}`}: mend it there, and the file is read again` })),
@@ -246,7 +246,7 @@ function stuck({ gave_up: gaveUp, gave_up_total: total, refused }) {
     say(reason, line.text);
     prose(todo, line.todo);
   });
-  say(get("stuck-more"), total > gaveUp.length ? `The newest ${gaveUp.length} of ${count(total)}: listener failed lists them all.` : "");
+  prose(get("stuck-more"), gaveUp.length === 10 ? "The newest ten: `listener failed` lists them all." : "");
 }
 
 function stuckLine() {
@@ -322,6 +322,9 @@ get("find").addEventListener("submit", (event) => {
   if (number) location.href = story(number);
 });
 
+const edges = new ResizeObserver(reachable);
+for (const box of document.querySelectorAll(".scroll")) edges.observe(box);
+
 keepAsking(askMemory, 2);
-keepAsking(askDatabase, 5);
+keepAsking(askDatabase, 3);
 setInterval(() => document.hidden || render(), 1000);
