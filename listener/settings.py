@@ -28,6 +28,8 @@ SHORTEST_SECRET = 4
 LINES = 3
 """Faults beyond the last line share it."""
 
+STATUS_ADDRESS = "127.0.0.1:8750"
+
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FORMATS = ("text", "json")
 
@@ -73,7 +75,7 @@ def read_settings(env: Mapping[str, str]) -> Settings:
         shipstation_api_secret=read.secret("SHIPSTATION_API_SECRET", _printable, required=True),
         shipstation_base_url=read.plain("SHIPSTATION_BASE_URL", "https://ssapi.shipstation.com", _base_url),
         order_source=read.plain("ORDER_SOURCE", "", _directory),
-        status_address=read.plain("STATUS_ADDRESS", "127.0.0.1:8750", _address),
+        status_address=read.plain("STATUS_ADDRESS", STATUS_ADDRESS, _address),
         alert_url=read.secret("ALERT_URL", _alert_url) or None,
         log_level=read.plain("LOG_LEVEL", "INFO", lambda text: _one_of(LEVELS, text)),
         log_format=read.plain("LOG_FORMAT", "text", lambda text: _one_of(FORMATS, text)),
@@ -88,6 +90,14 @@ def read_database_url(env: Mapping[str, str]) -> str:
     url = read.secret("DATABASE_URL", _database_url, required=True)
     read.raise_faults()
     return url
+
+
+def read_status_address(env: Mapping[str, str]) -> tuple[str, int] | None:
+    """Return where the status page is; None: it is off. Raises Fatal."""
+    read = _Environment(env)
+    address = read.plain("STATUS_ADDRESS", STATUS_ADDRESS, _address)
+    read.raise_faults()
+    return address
 
 
 def read_direct_url(env: Mapping[str, str]) -> str:
