@@ -28,6 +28,8 @@ def view(body: dict[str, Any], asked: str) -> RenderableType:
     """Return the whole answer."""
     colour, reasons = colour_of(body)
     words, style = HEADLINES[colour]
+    if colour is Colour.GREEN and body["listening"] is None:
+        words, style = "● A listener leads; whether all is well, its page would tell", "bold"
     lines: list[RenderableType] = [Text(words, style), *(_text(f"  {reason}") for reason in reasons)]
     lines += [Text(), _figures(body), Text(), _workflows(body["workflows"])]
     lines += [_text(fault) for fault in _faults(body["workflows"])]

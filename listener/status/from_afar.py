@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from typing import Any
@@ -19,6 +20,9 @@ ANSWER_SECONDS = 2.0
 LARGEST_ANSWER = 1024 * 1024
 
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  whoever listens on all is asked on this machine
+BEAT_MAY_TAKE_SECONDS = 60
+"""A step that is under way comes first, and may send for 30 s."""
+
 RECENT = timedelta(minutes=15)
 DAY = timedelta(hours=24)
 
@@ -60,12 +64,20 @@ def ask_database(connection: Connection) -> tuple[Heartbeat, dict[str, Any]]:
     return seen, body
 
 
+def _overdue(seen: Heartbeat, flags: Flags) -> Iterator[str]:
+    """Say that the leader has the lock and does not look, as one does that hangs."""
+    ago = seen.beat_seconds_ago
+    if seen.holder and (ago is None or ago > 2 * flags.fast_polling_interval + BEAT_MAY_TAKE_SECONDS):
+        last = "there was no heartbeat yet" if ago is None else f"the last heartbeat was {ago:.0f} s ago"
+        yield f"{last}, and one is due every {flags.fast_polling_interval} s"
+
+
 def _known(seen: Heartbeat, flags: Flags) -> Fields:
     return {
         "role": "leader" if seen.holder else "standby",
         "listening": False,
         "deaf": False,
-        "degraded": [],
+        "degraded": list(_overdue(seen, flags)),
         "pending": seen.pending,
         "oldest_pending_seconds": 0.0,
         "held_back": seen.held_back,

@@ -4,6 +4,7 @@ The document is a tree, and texts are put into it as texts: an order number that
 """
 
 from collections.abc import Iterable
+from itertools import zip_longest
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from listener.log import Redact, escape
@@ -37,6 +38,15 @@ class Document:
         element.text = escape(self._redact(text))
         return element
 
+    def prose(self, parent: Element, tag: str, text: str, **attributes: str) -> Element:
+        """Add an element that holds sentences; what they have between backquotes is a command."""
+        element = self.add(parent, tag, text, **attributes)
+        element.text, *rest = (element.text or "").split("`")
+        for command, between in zip_longest(rest[::2], rest[1::2], fillvalue=""):
+            code = SubElement(element, "code")
+            code.text, code.tail = command, between
+        return element
+
     def html(self) -> str:
         """Return the document as it is sent."""
         return "<!doctype html>\n" + tostring(self._root, encoding="unicode", method="html")
@@ -45,17 +55,17 @@ class Document:
 def order_page(story: Story, assets: Assets, redact: Redact) -> str:
     """Return the page of an order that is known."""
     page = Document(f"Order {story.number}", assets, redact)
-    page.add(page.main, "p", story.sentence, **{"class": "lead"})
+    page.prose(page.main, "p", story.sentence, **{"class": "lead"})
     for remark in story.remarks:
-        page.add(page.main, "p", remark, **{"class": "remark"})
+        page.prose(page.main, "p", remark, **{"class": "remark"})
     page.add(page.main, "h2", "What happened")
     timeline = SubElement(page.main, "ol", {"class": "timeline"})
     for event in story.timeline:
         line = SubElement(timeline, "li")
         page.add(line, "time", instant(event.at), datetime=event.at.isoformat())
-        page.add(line, "span", event.what)
+        page.prose(line, "span", event.what)
     page.add(page.main, "h2", "What happens next")
-    page.add(page.main, "p", f"{story.next[:1].upper()}{story.next[1:]}.")
+    page.prose(page.main, "p", f"{story.next[:1].upper()}{story.next[1:]}.")
     return page.html()
 
 
@@ -63,5 +73,5 @@ def message_page(title: str, sentences: Iterable[str], assets: Assets, redact: R
     """Return a page that says why there is nothing to be shown."""
     page = Document(title, assets, redact)
     for sentence in sentences:
-        page.add(page.main, "p", sentence, **{"class": "lead"})
+        page.prose(page.main, "p", sentence, **{"class": "lead"})
     return page.html()

@@ -42,7 +42,9 @@ def open_wide(operator: Connection) -> None:
 
 
 @contextmanager
-def running_listener(url: str, operator: Connection) -> Iterator[tuple[ShipStationSimulator, int]]:
+def running_listener(
+    url: str, operator: Connection, status_address: str = "off"
+) -> Iterator[tuple[ShipStationSimulator, int]]:
     """Run a listener until it leads; yield the simulator and the listener's pid."""
     with ShipStationSimulator() as shipstation:
         shipstation.limit_per_minute = None
@@ -50,6 +52,7 @@ def running_listener(url: str, operator: Connection) -> Iterator[tuple[ShipStati
             "SHIPSTATION_BASE_URL": shipstation.url,
             "SHIPSTATION_API_KEY": shipstation.api_key,
             "SHIPSTATION_API_SECRET": shipstation.api_secret,
+            "STATUS_ADDRESS": status_address,
         }
         with listener(url, operator, where) as pid:
             yield shipstation, pid

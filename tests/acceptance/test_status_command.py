@@ -66,6 +66,12 @@ def test_without_a_page_the_database_tells_what_was_left_there(
     shown = "\n".join(ended(listener_process(dsn, "status", STATUS_ADDRESS=there)).output)
     assert f"since no listener answers at {there}" in " ".join(shown.split())
     assert "whether it is heard the database cannot tell" in shown
+    assert "All is well" not in shown
+    listener.wait_for("source=heartbeat")
+    shop.execute("update polling_state set last_upload_check = localtimestamp - interval '3 hours'")
+    shown = "\n".join(ended(listener_process(dsn, "status", STATUS_ADDRESS="off")).output)
+    assert "Look tomorrow" in shown
+    assert "the last heartbeat was 10800 s ago, and one is due every 3600 s" in shown
 
 
 def test_when_none_runs_it_ends_with_3_and_says_who_was_asked(

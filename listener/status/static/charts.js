@@ -59,7 +59,7 @@ function draw(name, columns, series, scale, axis, hover) {
     legend: { show: false },
     padding: [8, 4, 0, 0],
     cursor: { y: false, points: { size: 7 }, drag: { x: false, y: false } },
-    scales: { x: { time: true }, y: scale },
+    scales: { x: { time: true, range: (_, first, last) => [first - history.seconds / 2, last + history.seconds / 2] }, y: scale },
     axes: [time, axis],
     series: [{}, ...series],
     hooks: {

@@ -122,8 +122,9 @@ function silence() {
 
 function calm(status) {
   if (status.role !== "leader") return "This listener stands by: another one leads, or none could yet.";
-  if (status.pending === 0) return "Orders go out as they come, and none waits.";
-  return `Orders go out as they come; ${plural(status.pending, "is", "are")} pending.`;
+  const waiting = status.pending - status.held_back;
+  if (waiting <= 0) return "Orders go out as they come, and none waits.";
+  return `Orders go out as they come; ${plural(waiting, "is", "are")} pending.`;
 }
 
 function figures(status) {
