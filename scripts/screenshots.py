@@ -35,7 +35,8 @@ insert into order_items_inbox (order_inbox_id, sku, quantity) select id, '17001'
 """
 SPREAD = """
 update listener.ledger set first_seen_at = first_seen_at - ago, settled_at = settled_at - ago
-from (select order_key as key, make_interval(mins => (row_number() over (order by order_key desc) ^ 1.6)::integer) as ago
+from (select order_key as key,
+             make_interval(mins => (row_number() over (order by order_key desc) ^ 1.6)::integer) as ago
       from listener.ledger) spread where key = order_key
 """
 
