@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from listener.minutes import Minute, total
+from listener.minutes import Figures, Minute, add_to
 
 STRETCH = timedelta(minutes=5)
 SHOWN = timedelta(hours=24)
@@ -53,7 +53,14 @@ def as_columns(points: Mapping[datetime, Point], now: datetime) -> dict[str, Any
 
 
 def _point(minutes: Iterable[Minute]) -> Point:
-    figures = total(minute.figures for minute in minutes)
+    figures = Figures()
+    for each in (minute.figures for minute in minutes):
+        for counted, more in ((figures.latencies, each.latencies), (figures.errors, each.errors)):
+            for name, n in more.items():
+                add_to(counted, name, n)
+        figures.latency_ms_max = max(figures.latency_ms_max, each.latency_ms_max)
+        figures.missed += each.missed
+        add_to(figures.api_calls, "all", each.calls())
     return Point(
         orders=figures.orders,
         p50=figures.latency_percentile(50),

@@ -8,7 +8,7 @@ from listener.database import Connection
 from listener.history import SHOWN, Point, as_columns, begin_of, points_of
 from listener.metrics import Metrics
 from listener.store.config import newest_receipts
-from listener.store.minutes import read_minutes
+from listener.store.minutes import read_course
 from listener.store.recent import Recent, Stuck, newest_orders, newest_refused, newest_stuck
 from listener.story.brief import brief
 from listener.story.prospects import remedy_of
@@ -50,7 +50,7 @@ class Overview:
         if now - self._read_whole_at > READ_WHOLE_EVERY:
             since, self._read_whole_at = now - SHOWN, now
         since = begin_of(since)
-        minutes = {(minute.minute, minute.process): minute for minute in read_minutes(connection, since, now)}
+        minutes = {(minute.minute, minute.process): minute for minute in read_course(connection, since, now)}
         minutes |= {(minute.minute, minute.process): minute for minute in unwritten}
         kept = {begin: point for begin, point in self._points.items() if now - SHOWN < begin < since}
         self._points = kept | points_of(minutes.values())
