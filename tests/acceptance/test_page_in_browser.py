@@ -45,6 +45,7 @@ def window(browser: Browser) -> Iterator[Open]:
     def open_window(process: ListenerProcess, path: str = "/", *, size=DESKTOP, theme: str = "light") -> Window:
         opened.append(Window(browser, size, theme))
         opened[-1].open(process.status_address, path)
+        opened[-1].hurry()
         return opened[-1]
 
     yield open_window

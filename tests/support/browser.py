@@ -71,9 +71,9 @@ class Window:
         self.page.goto(f"http://{address}{path}")
         return self.page
 
-    def look_again(self) -> None:
-        """Have the page ask at once, as it does when its tab comes to the front."""
-        self.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    def hurry(self) -> None:
+        """Have the page ask thrice a second, as if its tab came to the front as often."""
+        self.page.evaluate("setInterval(() => document.dispatchEvent(new Event('visibilitychange')), 300)")
 
     def close(self) -> None:
         self._context.close()
