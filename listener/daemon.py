@@ -22,7 +22,7 @@ from listener.database import connect_step
 from listener.ears import Ears
 from listener.errors import Fatal, Transient
 from listener.events import Action, Event, Led, RunImport, RunUpload, Simple, Source, Stop
-from listener.log import calling_at_errors
+from listener.log import calling_at_errors, redactor
 from listener.metrics import Metrics
 from listener.publish import Publisher
 from listener.schedule import next_due, react
@@ -32,6 +32,8 @@ from listener.signals import Signals
 from listener.sources.folder import Folder
 from listener.sources.source import OrderSource
 from listener.state import Import, State
+from listener.status.archive import Archive
+from listener.status.pages import Sources
 from listener.status.server import StatusServer
 from listener.threads import RightOfWay, Worker
 from listener.wake import ListenSession, connect_listen
@@ -70,7 +72,8 @@ class Daemon:
         give_way = self._right_of_way.give_way
         self._import = None if dry_run else _import_runner(settings, f"{name} step", metrics, give_way)
         self._publisher = Publisher(metrics)
-        self._status = StatusServer(metrics, self._is_alive)
+        archive = Archive(settings.database_url, f"{name} page")
+        self._status = StatusServer(Sources(metrics, self._is_alive, archive, redactor(settings.secrets())))
         self._status_address = settings.status_address
         alert_url = None if dry_run else settings.alert_url
         self._alert = Alert(alert_url, metrics, self._is_alive) if alert_url else None

@@ -106,10 +106,12 @@ class Metrics:
         with self._counting() as figures:
             add_to(figures.processed, _line_name(workflow), n)
 
-    def error(self, workflow: str) -> None:
-        """Count a failed step of a workflow."""
+    def error(self, workflow: str, reason: str) -> None:
+        """Count a failed step of a workflow, and keep why it failed: the last one is shown for as long as we run."""
         with self._counting() as figures:
             add_to(figures.errors, _line_name(workflow))
+            counters = self._workflow(workflow)
+            counters.last_error, counters.last_error_at = reason, self._clock()
 
     def error_line(self) -> None:
         """Count a line of level ERROR in the log."""
@@ -146,6 +148,11 @@ class Metrics:
             if at_end:
                 self._book.close()
             return self._book.unwritten
+
+    def latest_minutes(self) -> list[Minute]:
+        """Return the minutes that are not known to stand in the database, the one under way with them."""
+        with self._counting():
+            return self._book.latest
 
     def minutes_written(self, minutes: Sequence[Minute]) -> None:
         """Take note that these are in the database."""

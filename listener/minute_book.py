@@ -59,6 +59,14 @@ class MinuteBook:
         """The minutes that are over and not known to stand in the database, oldest first."""
         return list(self._unwritten)
 
+    @property
+    def latest(self) -> list[Minute]:
+        """The unwritten minutes, and the one under way as it is so far."""
+        if not self._led or self._begun is None:
+            return self.unwritten
+        so_far = Minute(self._begun, self._process, total([self._current]), dict(self._first_at), dict(self._last_at))
+        return [*self._unwritten, so_far]
+
     def written(self, minutes: Sequence[Minute]) -> None:
         """Forget minutes that stand in the database now."""
         while minutes and self._unwritten and self._unwritten[0].minute <= minutes[-1].minute:

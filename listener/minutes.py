@@ -129,7 +129,7 @@ def minute_of(columns: Mapping[str, Any]) -> Minute:
     """Return a row as a minute. What another version did not count is as if it were 0."""
     counted = {each.name: columns.get(each.name) for each in fields(Figures)}
     figures = Figures(**{name: value for name, value in counted.items() if value is not None})
-    seen = {name: columns[name] or {} for name in ("first_at", "last_at")}
+    seen = {name: columns.get(name) or {} for name in ("first_at", "last_at")}
     return Minute(columns["minute"], columns["process"], figures, **seen)
 
 

@@ -29,6 +29,8 @@ SHORTEST_SECRET = 4
 LINES = 3
 """Faults beyond the last line share it."""
 
+STATUS_ADDRESS = "127.0.0.1:8750"
+
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 FORMATS = ("text", "json")
 
@@ -109,7 +111,7 @@ def _read_all(read: "_Environment") -> Settings:
         shipstation_api_secret=read.secret("SHIPSTATION_API_SECRET", values.printable, required=True),
         shipstation_base_url=read.base_url("SHIPSTATION_BASE_URL", "https://ssapi.shipstation.com"),
         order_source=_read_source(read),
-        status_address=read.plain("STATUS_ADDRESS", "127.0.0.1:8750", values.address),
+        status_address=read.plain("STATUS_ADDRESS", STATUS_ADDRESS, values.address),
         alert_url=read.secret("ALERT_URL", values.alert_url) or None,
         log_level=read.plain("LOG_LEVEL", "INFO", lambda text: values.one_of(LEVELS, text)),
         log_format=read.plain("LOG_FORMAT", "text", lambda text: values.one_of(FORMATS, text)),
@@ -131,6 +133,14 @@ def read_database_url(env: Mapping[str, str]) -> str:
     url = read.secret("DATABASE_URL", values.database_url, required=True)
     read.raise_faults()
     return url
+
+
+def read_status_address(env: Mapping[str, str]) -> tuple[str, int] | None:
+    """Return where the status page is; None: it is off. Raises Fatal."""
+    read = _Environment(env)
+    address = read.plain("STATUS_ADDRESS", STATUS_ADDRESS, values.address)
+    read.raise_faults()
+    return address
 
 
 def read_direct_url(env: Mapping[str, str]) -> str:

@@ -77,6 +77,8 @@ class Workflow:
     next_due_at: datetime | None = None
     backoff_until: datetime | None = None
     progress: str | None = None
+    last_error: str | None = None
+    last_error_at: datetime | None = None
 
     def as_json(self, name: str, figures: Figures) -> dict[str, Any]:
         checks, skips = figures.checks_of(name), figures.checks_of(name, action="skip")
@@ -93,6 +95,8 @@ class Workflow:
             "next_due_at": _instant(self.next_due_at),
             "backoff_until": _instant(self.backoff_until),
             "progress": self.progress,
+            "last_error": self.last_error,
+            "last_error_at": _instant(self.last_error_at),
         }
 
 

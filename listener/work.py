@@ -267,8 +267,8 @@ class WorkSession:
         uninstalled = is_uninstalled(error)
         lost = self._connection is None or isinstance(error, leader.LeadLost) or is_lost(self._connection, error)
         if not (lost or uninstalled) and action.job is not Job.LEAD:
-            self._metrics.error("upload")
             fault = _fault(error)
+            self._metrics.error("upload", fault)
             if fault != self._last_error:
                 logger.warning("Upload error: %s", fault, extra={"event": "upload_error"})
                 self._last_error = fault

@@ -24,11 +24,13 @@ COMMANDS = {
     "validate": "listener.cli.validate",
     "pause": "listener.cli.steer",
     "resume": "listener.cli.steer",
+    "status": "listener.cli.status",
     "explain": "listener.cli.orders",
     "failed": "listener.cli.orders",
     "requeue": "listener.cli.orders",
     "imports": "listener.cli.imports",
     "simulate": "listener.cli.simulate",
+    "completion": "listener.cli.completion",
 }
 """Each command and its module, in the order of the help; importing them all would cost a short command its speed."""
 
@@ -56,6 +58,7 @@ def group() -> None:
       listener demo                        see it work, on a database and a ShipStation of its own
       listener install                     put tables and triggers into $DATABASE_URL
       listener run                         the worker
+      listener status --watch              how it is, and what it is doing
       listener explain 1001                what became of an order, and what happens next
       listener validate --stage 1          does it run as the rollout asks, over the last two days?
       listener doctor                      what is wrong anywhere in the chain, and what mends it
@@ -66,7 +69,7 @@ def group() -> None:
 def main() -> None:
     """Run the command line and exit with its code."""
     try:
-        code = group.main(standalone_mode=False)
+        code = group.main(prog_name="listener", standalone_mode=False)
     except click.ClickException as error:
         error.show()
         code = error.exit_code

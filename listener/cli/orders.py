@@ -18,10 +18,10 @@ from listener.store.requeues import GaveUp, gave_up
 from listener.store.requeues import requeue as requeue_order
 from listener.store.story import read_order
 from listener.story.dossier import Dossier
-from listener.story.prospects import remedy
+from listener.story.prospects import remedy_of
 from listener.story.requeue import Plan, Step
 from listener.story.timeline import Story, tell
-from listener.story.wording import instant, requeue_command
+from listener.story.wording import instant
 
 
 class UnknownOrder(Fatal):
@@ -175,8 +175,7 @@ def _reason(order: GaveUp) -> str:
 
 
 def _todo(order: GaveUp) -> str:
-    number = order.order_number.strip(" ")
-    return f"{requeue_command(number)} sends it" if order.state == "held back" else remedy(number, order.reason)
+    return remedy_of(order.state, order.order_number, order.reason)
 
 
 def _as_dict(order: Dossier, story: Story) -> dict[str, object]:

@@ -20,6 +20,7 @@ from listener.http_limits import TooLong, deadline, read_body, watched_pool
 
 CONNECT_SECONDS = 5.0
 DEADLINE_SECONDS = 30.0
+SHORTEST_HIDDEN = 8
 LARGEST_ANSWER = 16 * 1024 * 1024
 
 
@@ -71,6 +72,9 @@ class ShipStation:
             "Content-Type": "application/json",
             "Accept": "application/json",
         }
+        self._ours = [
+            form.encode() for text in (key, secret, self._headers["authorization"][6:]) for form in _forms(text)
+        ]
         self._pool = watched_pool(maxsize=3, retries=False)
 
     def create_orders(self, body: bytes) -> Answer:
@@ -115,7 +119,7 @@ class ShipStation:
                     redirect=False,
                     preload_content=False,
                 )
-                content = read_body(response, LARGEST_ANSWER)
+                content = self._without_secrets(read_body(response, LARGEST_ANSWER))
         except (NewConnectionError, ConnectTimeoutError) as error:
             raise NotSent(f"ShipStation cannot be reached: {_reason(error)}") from error
         except TooLong as error:
@@ -124,6 +128,17 @@ class ShipStation:
             raise NoAnswer(f"ShipStation did not answer: {_reason(error)}") from error
         headers = {name.title(): value for name, value in response.headers.items()}
         return Answer(response.status, headers, content, (time.monotonic() - started) * 1000)
+
+    def _without_secrets(self, content: bytes) -> bytes:
+        """Return an answer without our key: ShipStation's words go into the ledger, and are shown to whoever asks."""
+        for secret in self._ours:
+            content = content.replace(secret, b"***")
+        return content
+
+
+def _forms(secret: str) -> set[str]:
+    """Return a secret as it may stand in an answer; one so short that it could be a word of theirs in none."""
+    return {secret, json.dumps(secret)[1:-1]} if len(secret) >= SHORTEST_HIDDEN else set()
 
 
 def _reason(error: Exception) -> str:

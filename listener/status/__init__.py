@@ -1,1 +1,1 @@
-"""What the running listener says about itself over HTTP: read-only, and from memory alone."""
+"""What the running listener says about itself over HTTP: read-only. Figures come from memory alone."""

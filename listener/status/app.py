@@ -1,4 +1,4 @@
-"""The pages of the running listener: every answer comes from memory, with no query and no wait.
+"""The paths that the running listener serves, and the gate before them.
 
 Nobody else's web page may read them: a Host that was not asked for is refused on every path (a name that was rebound to
 this machine would be one), as is every method that is not a read, and every answer carries HEADERS.
@@ -6,19 +6,17 @@ this machine would be one), as is every method that is not a read, and every ans
 
 import ipaddress
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from listener.health import unready_reasons
-from listener.metrics import Metrics
-from listener.status.prometheus import CONTENT_TYPE, Exporter
+from listener.status.pages import Pages, Sources
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -27,40 +25,45 @@ HOST = re.compile(r"(?:\[(?P<literal>[0-9a-fA-F:.]+)\]|(?P<name>[A-Za-z0-9._-]+)
 
 READING_METHODS = ("GET", "HEAD")
 
+POLICY = {
+    "default-src": "'none'",
+    "script-src": "'self'",
+    "style-src": "'self'",
+    "img-src": "'self'",
+    "connect-src": "'self'",
+    "base-uri": "'none'",
+    "form-action": "'none'",
+    "frame-ancestors": "'none'",
+    "require-trusted-types-for": "'script'",  # a text can't become HTML, not even by a mistake of ours
+    "trusted-types": "'none'",
+}
+"""A page may load its own files and ask its own host, and nothing else."""
+
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "; ".join(f"{name} {sources}" for name, sources in POLICY.items()),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-store",
 }
+UNLESS_SAID_OTHERWISE = {"Cache-Control": "no-store"}
 
 
-def build_app(metrics: Metrics, liveness: Callable[[], bool], allowed_hosts: Collection[str] = ()) -> Starlette:
+def build_app(sources: Sources, allowed_hosts: Collection[str] = ()) -> Starlette:
     """Return the application. `allowed_hosts` are Host names besides the loopback ones, IPv6 without brackets."""
-
-    exporter = Exporter(metrics)
-
-    async def status(_: Request) -> JSONResponse:
-        return JSONResponse(metrics.snapshot())
-
-    async def live(_: Request) -> JSONResponse:
-        alive = liveness()
-        return JSONResponse({"live": alive}, 200 if alive else 503)
-
-    async def ready(_: Request) -> JSONResponse:
-        reasons = list(unready_reasons(metrics.snapshot()))
-        return JSONResponse(
-            {"ready": False, "reasons": reasons} if reasons else {"ready": True}, 503 if reasons else 200
-        )
-
-    async def scraped(_: Request) -> Response:
-        return Response(exporter.text(), media_type=CONTENT_TYPE)
-
-    pages = {"/status.json": status, "/metrics": scraped, "/health/live": live, "/health/ready": ready}
+    pages = Pages(sources)
     app = Starlette(
-        routes=[Route(path, page) for path, page in pages.items()],
+        routes=[
+            Route("/", pages.index),
+            Route("/page/now.json", pages.now),
+            Route("/page/past.json", pages.past),
+            Route("/orders/{number:path}", pages.order),
+            Route("/static/{version}/{name}", pages.file),
+            Route("/status.json", pages.status),
+            Route("/metrics", pages.scraped),
+            Route("/health/live", pages.live),
+            Route("/health/ready", pages.ready),
+        ],
         middleware=[Middleware(Gate, hosts=LOOPBACK_HOSTS | {host.lower() for host in allowed_hosts})],
         exception_handlers={Exception: _fault},
     )
@@ -79,7 +82,10 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                headers = MutableHeaders(scope=message)
+                headers.update(HEADERS)
+                for name, value in UNLESS_SAID_OTHERWISE.items():
+                    headers.setdefault(name, value)
             await send(message)
 
         await (self._refusal(scope) or self._app)(scope, receive, send_with_headers)
@@ -111,4 +117,6 @@ def _is_address(host: str) -> bool:
 
 async def _fault(_: Request, __: Exception) -> JSONResponse:
     # Sent from outside the gate; the server logs the traceback.
-    return JSONResponse({"error": "a fault of the listener; its log has the traceback"}, 500, headers=HEADERS)
+    return JSONResponse(
+        {"error": "a fault of the listener; its log has the traceback"}, 500, headers=HEADERS | UNLESS_SAID_OTHERWISE
+    )

@@ -10,13 +10,12 @@ import ipaddress
 import logging
 import socket
 import threading
-from collections.abc import Callable
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from listener.metrics import Metrics
 from listener.status.app import build_app
+from listener.status.pages import Sources
 
 logger = logging.getLogger(__name__)
 
@@ -31,11 +30,10 @@ STOP_SECONDS = 0.9
 
 
 class StatusServer:
-    """Serves the pages of one `Metrics` until it is stopped."""
+    """Serves the pages until it is stopped."""
 
-    def __init__(self, metrics: Metrics, liveness: Callable[[], bool]) -> None:
-        self._metrics = metrics
-        self._liveness = liveness
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
         self._server: uvicorn.Server | None = None
         self._thread: threading.Thread | None = None
         self.port: int | None = None
@@ -57,7 +55,7 @@ class StatusServer:
             return False
         _warn_when_open(listening, address)
         self.port = listening.getsockname()[1]
-        self._server = uvicorn.Server(_config(self._metrics, self._liveness, address[0]))
+        self._server = uvicorn.Server(_config(self._sources, address[0]))
         self._thread = threading.Thread(target=_run, args=(self._server, listening), name="status", daemon=True)
         self._thread.start()
         return True
@@ -67,6 +65,7 @@ class StatusServer:
         if self._server and self._thread:
             self._server.should_exit = self._server.force_exit = True
             self._thread.join(STOP_SECONDS)
+        self._sources.archive.stop()
 
 
 class Connection(H11Protocol):
@@ -96,9 +95,9 @@ class Connection(H11Protocol):
         self.deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
 
 
-def _config(metrics: Metrics, liveness: Callable[[], bool], host: str) -> uvicorn.Config:
+def _config(sources: Sources, host: str) -> uvicorn.Config:
     return uvicorn.Config(
-        build_app(metrics, liveness, allowed_hosts=[host]),
+        build_app(sources, allowed_hosts=[host]),
         http=Connection,
         loop="asyncio",
         ws="none",

@@ -61,6 +61,18 @@ def limit_transaction(connection: Connection) -> None:
     connection.execute(LOCAL_SETTINGS_SQL)
 
 
+VIEW_SETTINGS_SQL = """
+select set_config('statement_timeout', '2s', true), set_config('lock_timeout', '500ms', true),
+       set_config('search_path', 'public', true), set_config('max_parallel_workers_per_gather', '0', true),
+       set_config('jit', 'off', true)
+"""
+
+
+def limit_view(connection: Connection) -> None:
+    """Bound what a page's transaction may cost: whoever looks must not be felt by the upload."""
+    connection.execute(VIEW_SETTINGS_SQL)
+
+
 def read_flag_rows(connection: Connection) -> list[tuple[str, str]]:
     """Return the rows of category Polling, in the order of their id."""
     row = connection.execute(READ_FLAGS_SQL).fetchone()
@@ -108,6 +120,19 @@ order by id
 def read_history(connection: Connection, limit: int) -> list[Receipt]:
     """Return the newest `limit` receipts, the newest last."""
     return connection.cursor(row_factory=class_row(Receipt)).execute(READ_HISTORY_SQL, [limit]).fetchall()
+
+
+# Of the newest changes only: a flag that was last changed long before those is shown without its receipt.
+NEWEST_RECEIPTS_SQL = """
+select distinct on (parameter_name) seen_at, in_force_at, parameter_name, old_value, new_value, verdict, reason, source
+from (select * from listener.config_log order by id desc limit 500) as newest
+order by parameter_name, id desc
+"""
+
+
+def newest_receipts(connection: Connection) -> list[Receipt]:
+    """Return the last receipt of each flag."""
+    return connection.cursor(row_factory=class_row(Receipt)).execute(NEWEST_RECEIPTS_SQL).fetchall()
 
 
 SWITCH_WORKFLOW_SQL = """

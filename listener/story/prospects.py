@@ -160,6 +160,12 @@ def remedy(number: str, reason: str) -> str:
     return f"{requeue_command(number)} tries again"
 
 
+def remedy_of(state: str, number: str, reason: str) -> str:
+    """Return what helps an order that failed or is held back, as `store.requeues` calls it."""
+    number = number.strip(" ")
+    return f"{requeue_command(number)} sends it" if state == "held back" else remedy(number, reason)
+
+
 def _not_in_the_inbox(order: Dossier) -> Standing:
     """Return how an order stands that has neither a row nor a place in the ledger."""
     if order.shipped:

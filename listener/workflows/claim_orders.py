@@ -78,7 +78,7 @@ def show_set_aside(connection: Connection, claim: Claim) -> dict[int, str]:
     for verdict in claim.aside:
         number, there = verdict.candidate.order_number, verdict.shipstation_order_id
         if verdict.state in ("held_back", "rejected"):
-            logger.warning("Order %s is not sent: %s", number, verdict.error, extra={"event": verdict.state})
+            logger.warning("Order %s is not sent: %s", number, verdict.error, extra={"event": "not_sent"})
         elif verdict.state == "adopted":
             text = "Order %s is not sent: it is at ShipStation already, as %s"
             logger.info(text, number, there or "a shipped order", extra={"event": "adopted"})

@@ -43,7 +43,7 @@ class ImportRunner:
 
     def _failed(self, fault: str, retry_after: float | None = None) -> Failed:
         self._fault = fault
-        self._metrics.error(IMPORT)
+        self._metrics.error(IMPORT, fault)
         return Failed(IMPORT, fault, retry_after)
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from listener.store.import_orders import NEW_NUMBERS_SQL
 from listener.store.inbox import CHECK_SQL, CLAIM_SQL, DUE_ROWS_SQL, SHIPPED_SQL
 from listener.store.ledger import RECORD_SQL
 from listener.store.progress import BEAT_SQL, TRIGGERS
+from listener.store.recent import NEWEST_ORDERS_SQL, NEWEST_STUCK_SQL
 from listener.store.rows import WRITE_ROWS_SQL
 from tests.integration.test_statements import numbered
 from tests.support.postgres import Cluster
@@ -196,6 +197,14 @@ def test_the_claim_looks_nothing_up_for_a_held_row_but_that_it_is_held(shop: Con
 def test_the_beat_counts_what_is_pending_without_touching_the_table(shop: Connection, generic: bool) -> None:
     found = scans(shop, BEAT_SQL, BEAT, generic=generic)
     assert ways(found, "orders_inbox") == {("Index Only Scan", PENDING_INDEX)}
+    assert not [node for node in found if node["Node Type"] == "Seq Scan"]
+
+
+@both
+@pytest.mark.parametrize("query", [NEWEST_ORDERS_SQL, NEWEST_STUCK_SQL], ids=["newest", "stuck"])
+def test_the_page_lists_orders_by_indexes(shop: Connection, query: str, generic: bool) -> None:
+    found = scans(shop, query, [20], generic=generic)
+    assert found
     assert not [node for node in found if node["Node Type"] == "Seq Scan"]
 
 

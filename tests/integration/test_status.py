@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 
+from listener.embedded.postgres import free_port
 from listener.flags import Flags
 from listener.health import unready_reasons
 from listener.metrics import Metrics
 from listener.status import app, server
+from listener.status.archive import Archive
+from listener.status.pages import Sources
 from listener.status.server import CONNECTIONS, StatusServer
 
 PATHS = [
@@ -25,10 +28,19 @@ PATHS = [
     "/health/live",
     "/health/ready",
     "/",
+    "/page/now.json",
+    "/page/past.json",
+    "/static/x/page.js",
     "/orders/1",
     "/no/such/page",
     "/status.json/",
 ]
+
+NOBODY = f"postgresql://nobody@127.0.0.1:{free_port()}/none"
+
+
+def some_sources() -> Sources:
+    return Sources(Metrics("1"), lambda: True, Archive(NOBODY, "test"))
 
 
 class Pages:
@@ -37,7 +49,7 @@ class Pages:
     def __init__(self) -> None:
         self.metrics = Metrics("1.2.3")
         self.alive = True
-        self.server = StatusServer(self.metrics, lambda: self.alive)
+        self.server = StatusServer(Sources(self.metrics, lambda: self.alive, Archive(NOBODY, "test")))
 
     @property
     def address(self) -> tuple[str, int]:
@@ -182,7 +194,9 @@ def test_head_is_get_without_a_body(untouched_pages: Pages, path: str) -> None:
     assert int(headers["content-length"]) > 0
 
 
-@pytest.mark.parametrize("path", ["/", "/orders/1", "/no/such/page", "/status.json/", "//example.com/", "/%00%0a"])
+@pytest.mark.parametrize(
+    "path", ["/no/such/page", "/orders", "/static/", "/page/", "/status.json/", "//example.com/", "/%00%0a"]
+)
 def test_an_unknown_page_is_404_and_never_a_redirect(untouched_pages: Pages, path: str) -> None:
     assert untouched_pages.json(path) == (404, {"error": "there is no such page"})
 
@@ -227,7 +241,7 @@ def test_a_fault_of_ours_is_500_with_the_headers_and_its_traceback_in_the_log(
 def test_rubbish_is_answered_with_400_and_no_line_in_the_log(pages: Pages, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     assert pages.raw(b"\x16\x03\x01\x02\x00\r\n\r\n").startswith(b"HTTP/1.1 400 ")
-    upgrade = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+    upgrade = b"GET /no HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
     assert pages.raw(upgrade).startswith(b"HTTP/1.1 404 ")
     assert pages.raw(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"x" * 70_000).startswith(b"HTTP/1.1 400 ")
     assert [record for record in caplog.records if record.name.startswith("uvicorn")] == []
@@ -236,7 +250,7 @@ def test_rubbish_is_answered_with_400_and_no_line_in_the_log(pages: Pages, caplo
 def test_an_address_that_is_taken_costs_the_page_and_not_the_listener(
     pages: Pages, caplog: pytest.LogCaptureFixture
 ) -> None:
-    second = StatusServer(Metrics("1"), lambda: True)
+    second = StatusServer(some_sources())
     assert second.start(pages.address) is False
     (record,) = caplog.records
     assert record.levelname == "WARNING"
@@ -250,7 +264,7 @@ def test_an_address_that_is_taken_costs_the_page_and_not_the_listener(
 
 @pytest.mark.parametrize("host", ["203.0.113.1", "2001:db8::1", "not..a.name"])
 def test_an_address_of_another_machine_is_a_warning_too(host: str, caplog: pytest.LogCaptureFixture) -> None:
-    assert StatusServer(Metrics("1"), lambda: True).start((host, 0)) is False
+    assert StatusServer(some_sources()).start((host, 0)) is False
     assert [record.levelname for record in caplog.records] == ["WARNING"]
 
 
@@ -280,7 +294,7 @@ def test_a_request_may_name_the_address_that_it_came_in_on() -> None:
 
 
 def test_a_configured_name_is_served_besides_the_loopback_ones() -> None:
-    assert app.build_app(Metrics("1"), lambda: True, ["Box.Example.com"]).user_middleware[0].kwargs["hosts"] == {
+    assert app.build_app(some_sources(), ["Box.Example.com"]).user_middleware[0].kwargs["hosts"] == {
         *("127.0.0.1", "localhost", "::1", "box.example.com")
     }
 
@@ -349,13 +363,13 @@ def test_it_stops_within_a_second_though_connections_hang_and_frees_the_address(
         started = time.monotonic()
         pages.server.stop()
         assert time.monotonic() - started < 1
-    again = StatusServer(pages.metrics, lambda: True)
+    again = StatusServer(some_sources())
     assert again.start(pages.address)
     again.stop()
 
 
 def test_a_server_that_was_never_started_can_be_stopped() -> None:
-    StatusServer(Metrics("1"), lambda: True).stop()
+    StatusServer(some_sources()).stop()
 
 
 def test_the_process_keeps_its_signal_handlers_and_its_logging() -> None:

@@ -59,6 +59,8 @@ def test_what_is_not_known_yet_is_zero_null_or_empty(metrics: Metrics) -> None:
         "next_due_at": None,
         "backoff_until": None,
         "progress": None,
+        "last_error": None,
+        "last_error_at": None,
     }
     flags = snapshot.pop("flags")
     assert (flags["fast_polling_enabled"], flags["fast_polling_interval"], flags["idle_policy"]) == (
@@ -108,14 +110,24 @@ def test_checks_are_counted_by_workflow_with_their_rate_and_average(metrics: Met
 
 def test_a_failed_step_is_counted_once_though_its_check_failed_too(metrics: Metrics) -> None:
     check(metrics, action="error")
-    metrics.error("upload")
+    metrics.error("upload", "no answer")
     assert metrics.snapshot()["workflows"]["shipstation-upload"]["errors"] == 1
+
+
+def test_the_last_error_of_a_workflow_stays_when_it_goes_on(metrics: Metrics) -> None:
+    assert metrics.snapshot()["workflows"]["shipstation-upload"]["last_error"] is None
+    metrics.error("upload", "the first")
+    metrics.error("upload", "the last")
+    metrics.processed("upload")
+    upload = metrics.snapshot()["workflows"]["shipstation-upload"]
+    assert upload["last_error"] == "the last"
+    assert datetime.fromisoformat(upload["last_error_at"]).tzinfo is not None
 
 
 def test_a_workflow_goes_by_either_of_its_names(metrics: Metrics) -> None:
     metrics.processed("upload", 2)
     metrics.processed("shipstation-upload")
-    metrics.error("sync")
+    metrics.error("sync", "no answer")
     workflows = metrics.snapshot()["workflows"]
     assert workflows["shipstation-upload"]["processed"] == 3
     assert workflows["unified-shipstation-sync"]["errors"] == 1
@@ -228,8 +240,8 @@ def test_a_minute_holds_all_that_was_counted_in_it() -> None:
         now += timedelta(seconds=10)
     metrics.moved_polling_state()
     metrics.tick()
-    for count in (metrics.step, metrics.error):
-        count("xml-import")
+    metrics.step("xml-import")
+    metrics.error("xml-import", "no such folder")
     metrics.processed("upload", 2)
     metrics.wake(Source.NOTIFY)
     metrics.missed()

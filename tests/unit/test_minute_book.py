@@ -36,6 +36,18 @@ def test_what_happens_is_counted_into_the_minute_in_which_it_happens() -> None:
     assert book.rows() == [(0, 2), (60, 1)]
 
 
+def test_the_latest_minutes_have_the_one_under_way_as_it_is_so_far() -> None:
+    book = Book()
+    assert book.latest == []
+    book.miss(0)
+    book.look(61)
+    first, so_far = book.latest
+    book.miss(62)
+    assert (first.figures.missed, so_far.minute, so_far.figures.missed) == (1, at(60), 0)
+    assert so_far.first_at == {"upload": 1}
+    assert book.rows() == [(0, 1)]
+
+
 def test_a_minute_is_no_row_before_it_is_over() -> None:
     book = Book()
     book.miss(59)

@@ -78,7 +78,7 @@ def test_what_is_counted_is_a_counter(metrics: Metrics) -> None:
     check(metrics, 1)
     metrics.wake("notify")
     metrics.step("upload")
-    metrics.error("upload")
+    metrics.error("upload", "no answer")
     metrics.processed("xml-import", 4)
     metrics.missed()
     metrics.error_line()
