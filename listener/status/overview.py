@@ -48,12 +48,14 @@ class Overview:
         unwritten = self._metrics.latest_minutes()
         since = min([now - LATE, *(minute.minute for minute in unwritten)])
         if now - self._read_whole_at > READ_WHOLE_EVERY:
-            since, self._read_whole_at = now - SHOWN, now
+            since = now - SHOWN
         since = begin_of(since)
         minutes = {(minute.minute, minute.process): minute for minute in read_course(connection, since, now)}
         minutes |= {(minute.minute, minute.process): minute for minute in unwritten}
         kept = {begin: point for begin, point in self._points.items() if now - SHOWN < begin < since}
         self._points = kept | points_of(minutes.values())
+        if since <= now - SHOWN:
+            self._read_whole_at = now
         return as_columns(self._points, now)
 
 

@@ -124,7 +124,8 @@ def read_history(connection: Connection, limit: int) -> list[Receipt]:
 
 # Of the newest changes only: a flag that was last changed long before those is shown without its receipt.
 NEWEST_RECEIPTS_SQL = """
-select distinct on (parameter_name) seen_at, in_force_at, parameter_name, old_value, new_value, verdict, reason, source
+select distinct on (parameter_name) seen_at, in_force_at, parameter_name, left(old_value, 200) as old_value,
+       left(new_value, 200) as new_value, verdict, left(reason, 500) as reason, source
 from (select * from listener.config_log order by id desc limit 500) as newest
 order by parameter_name, id desc
 """

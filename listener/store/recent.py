@@ -8,6 +8,9 @@ from psycopg.rows import class_row
 from listener.database import Connection
 from listener.store.inbox import KEY, PENDING
 
+LONGEST = 500
+"""Characters of a text that a list shows: a row may hold anything."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recent:
@@ -26,10 +29,11 @@ class Recent:
 
 
 NEWEST_ORDERS_SQL = f"""
-select o.order_number, o.status as row_status, coalesce(o.shipstation_order_id, '') as shipstation_order_id,
+select left(o.order_number, {LONGEST}) as order_number, o.status as row_status,
+       coalesce(o.shipstation_order_id, '') as shipstation_order_id,
        {PENDING} as pending, l.state, coalesce(l.row_written, false) as row_written,
        coalesce(l.first_seen_at, o.created_at::timestamptz) as arrived_at, l.settled_at, l.not_before,
-       coalesce(o.failure_reason, l.error) as error
+       left(coalesce(o.failure_reason, l.error), {LONGEST}) as error
 from (select * from orders_inbox order by id desc limit %s) o
 left join listener.ledger l on l.order_key = {KEY} and l.order_inbox_id = o.id
 order by o.id desc
@@ -60,9 +64,10 @@ with gave_up as (
     union all
     (select * from (select * from listener.ledger where state = 'held_back' limit 1000) held
      order by settled_at desc nulls last limit 100))
-select o.order_number, case l.state when 'rejected' then 'failed' else 'held back' end as state,
-       l.settled_at as since, l.attempts,
-       coalesce(case l.state when 'rejected' then o.failure_reason end, l.error, 'no reason is given') as reason
+select left(o.order_number, {LONGEST}) as order_number,
+       case l.state when 'rejected' then 'failed' else 'held back' end as state, l.settled_at as since, l.attempts,
+       left(coalesce(case l.state when 'rejected' then o.failure_reason end, l.error, 'no reason is given'), {LONGEST})
+           as reason
 from gave_up l join orders_inbox o on o.id = l.order_inbox_id
 where case l.state when 'rejected' then o.status = 'failed' or not l.row_written and {PENDING} else {PENDING} end
 order by l.settled_at desc nulls last, o.id desc limit %s
@@ -85,8 +90,9 @@ class RefusedInFile:
     reason: str
 
 
-NEWEST_REFUSED_SQL = """
-select q.at, i.name as file, q.line, q.order_number, q.reason
+NEWEST_REFUSED_SQL = f"""
+select q.at, left(i.name, {LONGEST}) as file, q.line, left(q.order_number, {LONGEST}) as order_number,
+       left(q.reason, {LONGEST}) as reason
 from (select * from listener.quarantine order by id desc limit %s) q join listener.imports i on i.id = q.import_id
 order by q.id desc
 """

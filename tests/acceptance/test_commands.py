@@ -61,7 +61,7 @@ def test_the_help_names_every_command_and_gives_examples() -> None:
 def test_the_help_of_each_command_has_an_example_of_itself(command: list[str]) -> None:
     done = listener(*command, "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith(f"Usage: python -m listener.cli {' '.join(command)} ")
+    assert done.stdout.startswith(f"Usage: listener {' '.join(command)} ")
     _, found, examples = done.stdout.partition("Example")
     assert found
     assert f"listener {' '.join(command)}" in examples

@@ -27,17 +27,25 @@ export function milliseconds(ms) {
 
 export const percent = (share) => `${(100 * share).toFixed(share > 0.995 || share === 0 ? 0 : 1)} %`;
 
+let ahead = 0; // seconds of the listener's clock before ours
+
+export function setClock(theirs) {
+  ahead = theirs - Date.now() / 1000;
+}
+
+export const now = () => Date.now() / 1000 + ahead;
+
 const seconds = (iso) => Date.parse(iso) / 1000;
 
-export function ago(iso, now) {
+export function ago(iso) {
   if (!iso) return "–";
-  const past = now - seconds(iso);
+  const past = now() - seconds(iso);
   return past < 1.5 ? "now" : `${span(past)} ago`;
 }
 
-export function until(iso, now) {
+export function until(iso) {
   if (!iso) return "–";
-  const rest = seconds(iso) - now;
+  const rest = seconds(iso) - now();
   return rest < 0.5 ? "now" : `in ${span(rest)}`;
 }
 
