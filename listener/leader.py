@@ -113,3 +113,15 @@ def lead(connection: Connection, holder: str, *, by_lease: bool) -> int | None:
     if epoch is None:
         connection.execute(UNLOCK_SQL)
     return epoch
+
+
+NOBODY_CAN_SQL = """
+select exists (select from unnest(array['listener.leader', 'listener.ledger', 'public.polling_state']) as needed (name)
+               where pg_catalog.to_regclass(name) is null)
+"""
+
+
+def nobody_can_lead(connection: Connection) -> bool:
+    """Tell whether tables are gone without which no order goes; without others the work goes on as well as it can."""
+    row = connection.execute(NOBODY_CAN_SQL).fetchone()
+    return bool(row and row[0])

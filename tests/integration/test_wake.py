@@ -182,7 +182,7 @@ def test_the_next_question_has_a_deadline_of_its_own(
 
 def test_a_terminated_backend_is_a_lost_session(listen: Listen, db: Connection) -> None:
     session = listen()
-    query = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = %s"
+    query = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = %s"
     assert value_of(db, query, NAME)
     with pytest.raises(Transient, match="lost"):
         hear(session, answers=1)
