@@ -317,11 +317,13 @@ def test_an_unreadable_file_is_named_once_until_that_changes(shop: Shop, caplog:
     assert said(caplog) == [f"a\\nb.xml {words}", f"c\\nd.xml {words}"]
 
 
-@pytest.mark.parametrize("content", [orders_xml("1", "2"), orders_xml("2"), b"<orders><order/>", b"<or<", b""])
+@pytest.mark.parametrize(
+    "content", [orders_xml("1", "2"), orders_xml("2"), b"<orders><order/>", b"<or<", b"<or<" + b" " * 2000, b""]
+)
 def test_a_file_that_changes_while_it_is_read_is_no_bad_file_and_is_looked_at_again(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, content: bytes
 ) -> None:
-    shop.put("orders.xml", orders_xml("1"))
+    shop.put("orders.xml", orders_xml("1") + b" " * 5000)
     shop.step()
     shop.now += 1
     open_file = Folder.open
