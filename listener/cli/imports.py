@@ -1,5 +1,6 @@
 """`imports`: the files that were read, and what was refused in them."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
@@ -15,6 +16,9 @@ SHOWN_OF_A_REVISION = 8
 """As many letters as tell a file from the one before; --json has them all."""
 
 INDENT = "    "
+NOTHING = re.compile("(?!)")
+"""No part of what a file says must stay on one line."""
+
 Line = ReadFile | Refusal
 COUNTS = ("orders", "new", "known", "refused")
 
@@ -62,8 +66,9 @@ def _table(found: Sequence[Line]) -> Iterator[str]:
 def _file(file: ReadFile, *, heading: bool) -> Iterator[str]:
     if heading:
         yield _row("when", "revision", COUNTS, "state")
+    revision = file.revision.rpartition(":")[2]  # Drive's begin with the kind of checksum
     counts = [str(count) for count in (file.orders, file.new, file.known, file.refused)]
-    yield _row(instant(file.at), shortened(file.revision[:SHOWN_OF_A_REVISION]), counts, file.status)
+    yield _row(instant(file.at), shortened(revision[:SHOWN_OF_A_REVISION]), counts, file.status)
     yield _below(f"{file.name} in {file.source}")
     if file.error:
         yield _below(file.error)
@@ -82,7 +87,7 @@ def _refusal(order: Refusal, *, heading: bool) -> Iterator[str]:
 
 
 def _below(text: str) -> str:
-    return wrapped(text, INDENT, first=INDENT)
+    return wrapped(text, INDENT, first=INDENT, whole=NOTHING)
 
 
 def _as_entry(line: Line) -> dict[str, object]:

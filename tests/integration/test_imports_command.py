@@ -118,6 +118,20 @@ def test_what_a_file_says_cannot_move_a_terminals_cursor_or_break_a_line(shop: S
     assert as_json(dsn)[0]["name"] == name
 
 
+def test_what_a_file_says_between_backquotes_is_no_command(shop: Shop, dsn: str) -> None:
+    line = f"<order_detail><productid>`{'5 ' * 45}`</productid><amount>none</amount></order_detail>"
+    shop.put("orders.xml", f"<orders><order><orderid>1</orderid>{line}</order></orders>".encode())
+    shop.run()
+    assert len(answer(dsn, "--quarantine")) == 5
+
+
+def test_a_revision_is_told_from_others_without_the_kind_of_its_checksum(shop: Shop, dsn: str) -> None:
+    shop.put("orders.xml", orders_xml("1"))
+    shop.run()
+    shop.db.execute("update listener.imports set revision = 'sha256:0123456789abcdef'")
+    assert answer(dsn)[1].split()[1] == "01234567"
+
+
 def test_it_writes_nothing_and_waits_for_no_row(shop: Shop, dsn: str) -> None:
     shop.put("orders.xml", BAD % b"9")
     shop.run()
