@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from listener.embedded.orders_xml import orders_xml
@@ -139,6 +140,23 @@ def test_a_folder_that_vanishes_is_an_error_of_the_import_and_of_nothing_else(
     (folder / "orders.xml").write_bytes(orders_xml(1, DAY))
     set_flag(shop, "idle_after", "301")  # a change of a flag ends the backoff
     assert account.wait_for_orders(2, 15)
+
+
+def test_an_order_goes_while_a_file_is_being_written_to_the_database(
+    dsn: str, shop: Connection, account: ShipStationSimulator, folder: Path, importing: ListenerProcess
+) -> None:
+    waits = "application_name like 'listener %% step' and wait_event_type = 'Lock' and datname = current_database()"
+    with psycopg.connect(dsn) as other:
+        other.execute("insert into orders_inbox (order_number, order_date) values ('600002', current_date)")
+        (folder / "orders.xml").write_bytes(orders_xml(2, DAY))
+        eventually(lambda: value_of(shop, f"select count(*) from pg_stat_activity where {waits}"))
+        insert_order(shop, "MEANWHILE-1")
+        assert account.wait_for_orders(1, 5)
+        assert value_of(shop, "select count(*) from listener.imports") == 0
+        other.rollback()
+    set_flag(shop, "idle_after", "301")  # on a slow machine it has given up by now, and backs off
+    assert account.wait_for_orders(3, 15)
+    assert arrived(account) == {"MEANWHILE-1": 1, "600001": 1, "600002": 1}
 
 
 def test_the_import_is_paused_and_resumed_by_its_row(
