@@ -5,7 +5,9 @@ the epoch is not its own. A deaf listener holds no session locks (its session ma
 leads by a lease in the same row instead.
 """
 
-from listener.database import Connection
+import psycopg
+
+from listener.database import Connection, is_uninstalled
 from listener.errors import Transient
 from listener.locks import LEADER_KEY, LOCK_CLASS
 
@@ -121,7 +123,12 @@ select exists (select from unnest(array['listener.leader', 'listener.ledger', 'p
 """
 
 
-def nobody_can_lead(connection: Connection) -> bool:
-    """Tell whether tables are gone without which no order goes; without others the work goes on as well as it can."""
-    row = connection.execute(NOBODY_CAN_SQL).fetchone()
+def nobody_can_lead(connection: Connection | None, error: BaseException) -> bool:
+    """Tell whether `error` says that tables are gone without which no order goes; without others the work goes on."""
+    if connection is None or not is_uninstalled(error):
+        return False
+    try:
+        row = connection.execute(NOBODY_CAN_SQL).fetchone()
+    except psycopg.Error:  # the session has gone as well: the next one will see
+        return False
     return bool(row and row[0])

@@ -5,10 +5,11 @@ would take the values of the flags.
 """
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 
 from listener import locks
-from listener.flags import Flags, parse_flags
+from listener.flags import READERS, Flags, parse_flags
 from listener.install import Session, open_session, run_pieces
 from listener.store.config import read_flag_rows
 
@@ -53,11 +54,14 @@ FLAGS_THERE_SQL = "select pg_catalog.to_regclass('public.configuration_params') 
 
 
 def _values(session: Session) -> Check:
-    """Every flag that has a row has a value that is taken over."""
+    """Every flag that has a row has one, with a value that is taken over."""
     there = session.execute(FLAGS_THERE_SQL).fetchone()
-    _, refusals = parse_flags(read_flag_rows(session) if there and there[0] else [], Flags())
-    todo = "; ".join(refusal.reason for refusal in refusals)
-    return Check("the flags have values in their range", not refusals, todo or None)
+    rows = read_flag_rows(session) if there and there[0] else []
+    _, refusals = parse_flags(rows, Flags())
+    faults = [refusal.reason for refusal in refusals]
+    for name, times in Counter(name for name, _ in rows if name in READERS).items():
+        faults += [f"{name} has {times} rows: delete all but the one that is meant"] if times > 1 else []
+    return Check("the flags have one row each, and values in their range", not faults, "; ".join(faults) or None)
 
 
 KEYS_SQL = """

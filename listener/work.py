@@ -264,7 +264,7 @@ class WorkSession:
         Where our tables are gone, nobody can lead: then the session goes too, and whoever waits tries until they are
         there again.
         """
-        uninstalled = is_uninstalled(error) and self._nobody_can_lead()
+        uninstalled = leader.nobody_can_lead(self._connection, error)
         lost = self._connection is None or isinstance(error, leader.LeadLost) or is_lost(self._connection, error)
         if not (lost or uninstalled) and action.job is not Job.LEAD:
             fault = _fault(error)
@@ -286,12 +286,6 @@ class WorkSession:
             self._last_fault = fault
         taken_over = isinstance(error, leader.LeadLost)
         return SessionLost(retry_in, "" if taken_over else fault)
-
-    def _nobody_can_lead(self) -> bool:
-        try:
-            return leader.nobody_can_lead(self._standing())
-        except (Transient, psycopg.Error):  # the session has gone as well: the next one will see
-            return False
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None

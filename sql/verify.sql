@@ -18,7 +18,6 @@ declare
     ledger_rows    boolean := false;
     flags          text;
     flags_missing  text := 'all of them';
-    flags_doubled  text;
     workflows      text := 'all of them';
     triggers       text;
     altered        text;
@@ -49,9 +48,6 @@ begin
                           'manual_order_pattern', 'idle_policy', 'idle_after']) as wanted (name)
         left join public.configuration_params c
             on c.category = 'Polling' and c.parameter_name = wanted.name and c.sku is null;
-        select string_agg(parameter_name, ', ') into flags_doubled from (
-            select parameter_name from public.configuration_params where category = 'Polling' and sku is null
-            group by parameter_name having count(*) > 1) as doubled;
     end if;
     if to_regclass('public.workflow_controls') is not null then
         select string_agg(name, ', ') into workflows
@@ -141,9 +137,8 @@ begin
                    and i.indrelid = to_regclass('public.shipped_orders') and i.indpred is null
                    and pg_get_expr(i.indexprs, i.indrelid) = 'upper(btrim(order_number))'),
          'run sql/001_polling.up.sql or `listener install`; if an index of that name has another expression, first drop index concurrently idx_shipped_orders_key'),
-        (format('the flags are there%s', ': ' || flags), flags_missing is null and flags_doubled is null,
-         concat_ws('; ', 'missing in configuration_params, category Polling, sku NULL: ' || flags_missing || '; run sql/001_polling.up.sql or `listener install`',
-                   'more than one row in category Polling, sku NULL: ' || flags_doubled || '; delete all but the one that is meant')),
+        (format('the flags are there%s', ': ' || flags), flags_missing is null,
+         format('missing in configuration_params, category Polling, sku NULL: %s; run sql/001_polling.up.sql or `listener install`', flags_missing)),
         ('the workflows are there', workflows is null,
          format('missing in workflow_controls: %s; run sql/001_polling.up.sql or `listener install`', workflows)),
         ('statement_timeout is 15s', timeout = '15000',
