@@ -18,10 +18,11 @@ from typing import TypeVar, assert_never
 
 from listener import __version__
 from listener.alert import Alert
-from listener.database import connect_step
+from listener.budget import SharedWindow
+from listener.database import Connection, connect_step
 from listener.ears import Ears
 from listener.errors import Fatal, Transient
-from listener.events import Action, Event, Led, RunImport, RunUpload, Simple, Source, Stop
+from listener.events import Action, Event, Led, RunImport, RunSync, RunUpload, Simple, Source, Stop
 from listener.log import calling_at_errors, redactor
 from listener.metrics import Metrics
 from listener.publish import Publisher
@@ -31,7 +32,7 @@ from listener.shipstation.client import ShipStation
 from listener.signals import Signals
 from listener.sources.folder import Folder
 from listener.sources.source import OrderSource
-from listener.state import Import, State
+from listener.state import Import, State, Sync
 from listener.status.archive import Archive
 from listener.status.pages import Sources
 from listener.status.server import StatusServer
@@ -41,6 +42,8 @@ from listener.work import Ended, WorkSession
 from listener.workflows.dry_run import DryRun
 from listener.workflows.import_xml import ImportXml
 from listener.workflows.run_import import ImportRunner
+from listener.workflows.run_sync import SyncRunner
+from listener.workflows.sync_status import SyncStatus
 from listener.workflows.upload_orders import UploadOrders
 
 logger = logging.getLogger(__name__)
@@ -65,12 +68,14 @@ class Daemon:
         self._metrics = metrics = Metrics(__version__, f"{name} work")
         key, secret = settings.shipstation_api_key, settings.shipstation_api_secret
         shipstation = ShipStation(settings.shipstation_base_url, key, secret)
-        upload = DryRun(shipstation, metrics, dry_run) if dry_run else UploadOrders(shipstation, metrics)
+        window = SharedWindow()
+        upload = DryRun(shipstation, metrics, dry_run) if dry_run else UploadOrders(shipstation, metrics, window=window)
         self._dry_run = dry_run is not None
         self._work = WorkSession(url, f"{name} work", upload, metrics, dry_run=self._dry_run)
         self._right_of_way = RightOfWay()
         give_way = self._right_of_way.give_way
         self._import = None if dry_run else _import_runner(settings, f"{name} step", metrics, give_way)
+        self._sync = None if dry_run else _sync_runner(settings, f"{name} step", shipstation, metrics, window)
         self._publisher = Publisher(metrics)
         archive = Archive(settings.database_url, f"{name} page")
         self._status = StatusServer(Sources(metrics, self._is_alive, archive, redactor(settings.secrets())))
@@ -83,8 +88,12 @@ class Daemon:
         self._workers = {"connect": Worker("listener-connect"), "upload": Worker("listener-upload")}
         if self._import:
             self._workers["import"] = Worker("listener-import", on_idle=self._import.close)
+        if self._sync:
+            self._workers["sync"] = Worker("listener-sync", on_idle=self._sync.close)
         self._finished: deque[Callable[[], list[Event]]] = deque()
-        self._state = State(imports=Import(available=self._import is not None))
+        self._state = State(
+            imports=Import(available=self._import is not None), sync=Sync(available=self._sync is not None)
+        )
         self._listened_before = False
         self._announced = False
         self._turned_at = time.monotonic()
@@ -145,6 +154,9 @@ class Daemon:
                 self._hand_out("upload", lambda: self._work.run(action, flags), self._upload_ended)
             case RunImport() if (runner := self._import) is not None:
                 self._hand_out("import", lambda: runner.run(action), lambda event: [event])
+            case RunSync() if (syncing := self._sync) is not None:
+                in_force = self._state.flags
+                self._hand_out("sync", lambda: syncing.run(action, in_force), lambda event: [event])
             case Simple.CONNECT:
                 self._hand_out("connect", self._connect, self._connected)
             case Simple.READ_CONFIG:
@@ -156,7 +168,7 @@ class Daemon:
             case Simple.NOTE_MISSED:
                 self._metrics.missed()
                 logger.warning("A pending order was found that no notification announced", extra={"event": "missed"})
-            case Simple.QUIT | RunImport():
+            case Simple.QUIT | RunImport() | RunSync():
                 pass
             case _ as never:
                 assert_never(never)
@@ -229,6 +241,8 @@ class Daemon:
             worker.stop(timeout=0.5)
         if self._import:
             self._import.close()
+        if self._sync:
+            self._sync.close()
         self._status.stop()
         self._selector.close()
         logger.info("Stopped", extra={"event": "stopped"})
@@ -248,3 +262,12 @@ def _import_runner(
             source = Folder(Path(path))
     workflow = ImportXml(lambda: connect_step(settings.database_url, name), source, metrics, give_way)
     return ImportRunner(workflow, metrics)
+
+
+def _sync_runner(
+    settings: Settings, name: str, shipstation: ShipStation, metrics: Metrics, window: SharedWindow
+) -> SyncRunner:
+    def connect() -> Connection:
+        return connect_step(settings.database_url, name)
+
+    return SyncRunner(SyncStatus(connect, shipstation, metrics, window=window), metrics)

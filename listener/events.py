@@ -89,10 +89,11 @@ class Configured:
 
 @dataclass(frozen=True, slots=True)
 class Led:
-    """The end of a LEAD job: whether this process leads. `foreign` as in Beaten."""
+    """The end of a LEAD job: whether this process leads, and in which epoch. `foreign` as in Beaten."""
 
     leading: bool
     foreign: str = ""
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,14 @@ class Imported:
 
 
 @dataclass(frozen=True, slots=True)
+class Synced:
+    """The end of a step of the sync. `over`: and of its cycle."""
+
+    report: StepReport
+    over: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """SIGTERM or SIGINT: end the steps under way, begin none."""
 
@@ -183,6 +192,7 @@ Event = (
     | Failed
     | SessionLost
     | Imported
+    | Synced
     | Stop
 )
 
@@ -223,6 +233,14 @@ class RunImport:
     source: Source
 
 
+@dataclass(frozen=True, slots=True)
+class RunSync:
+    """Run one step of the sync in its thread, under the leader's epoch."""
+
+    source: Source
+    epoch: int
+
+
 class Simple(StrEnum):
     """Actions of the main thread itself."""
 
@@ -234,4 +252,4 @@ class Simple(StrEnum):
     QUIT = "quit"
 
 
-Action = RunUpload | RunImport | Simple
+Action = RunUpload | RunImport | RunSync | Simple

@@ -81,6 +81,20 @@ class Metrics:
             if action != "error":
                 self._book.looked(name, self._clock())
 
+    def sync_check(
+        self, *, fetched: int, changed: int, interval: int, duration_ms: float, action: str, source: str
+    ) -> None:
+        """Count a cycle of the sync, and log its METRICS line.
+
+        fetched: orders that were changed since the watermark; changed: rows that were; action: process, skip or error
+        """
+        self.checked("sync", duration_ms, action, source)
+        logger.info(
+            "METRICS: workflow=sync fetched=%d changed=%d interval=%d duration_ms=%.2f action=%s source=%s",
+            *(fetched, changed, interval, duration_ms, action, source),
+            extra={"event": "check"},
+        )
+
     def moved_polling_state(self) -> None:
         """Note that the upload's columns of `polling_state` were moved."""
         with self._counting():

@@ -73,7 +73,14 @@ class Publisher:
             next_due_at=_instant(imports.due_at, now) if imports.available else None,
             backoff_until=_instant(imports.due_at, now) if imports.backing_off else None,
         )
-        self._metrics.set_workflow(SYNC, enabled=SYNC in state.enabled, state="off")
+        sync = state.sync
+        self._metrics.set_workflow(
+            SYNC,
+            enabled=SYNC in state.enabled,
+            state=_sync_state(state),
+            next_due_at=_instant(sync.due_at, now) if sync.available else None,
+            backoff_until=_instant(sync.due_at, now) if sync.backing_off else None,
+        )
 
     def beat(self, seen: BeatRow, now: float, muffled_by: int | None = None) -> None:
         """Show what a beat saw. `muffled_by`: who has kept the silence lock from us for a minute."""
@@ -117,6 +124,8 @@ class Publisher:
             reasons.append(f"upload backs off after error #{state.upload.errors}: {state.upload.fault}")
         if state.imports.backing_off:
             reasons.append(f"import backs off after error #{state.imports.errors}: {state.imports.fault}")
+        if state.sync.backing_off:
+            reasons.append(f"sync backs off after error #{state.sync.errors}: {state.sync.fault}")
         return reasons
 
     def _log_uninstalled(self, before: State, after: State) -> None:
@@ -141,11 +150,12 @@ def _is_uninstalled(state: State) -> bool:
     """What `listener install` makes is gone, as the upload or the import has found."""
     if not state.leading:
         return state.upload.lost == UNINSTALLED
-    return IMPORT in state.enabled and state.imports.fault == UNINSTALLED
+    faults = {IMPORT: state.imports.fault, SYNC: state.sync.fault}
+    return any(name in state.enabled and fault == UNINSTALLED for name, fault in faults.items())
 
 
 def _log_backoffs(before: State, after: State, now: float) -> None:
-    for was, is_ in ((before.upload, after.upload), (before.imports, after.imports)):
+    for was, is_ in ((before.upload, after.upload), (before.imports, after.imports), (before.sync, after.sync)):
         if is_.backing_off and is_.errors > was.errors:
             text = "Backing off %ds after error #%d"
             logger.warning(text, round(is_.due_at - now), is_.errors, extra={"event": "backoff"})
@@ -178,6 +188,19 @@ def _import_state(state: State) -> str:
     if imports.backing_off:
         return "backoff"
     return "running" if imports.running else "waiting" if state.upload.phase is not Phase.STANDBY else "standby"
+
+
+def _sync_state(state: State) -> str:
+    sync = state.sync
+    if not sync.available:
+        return "off"
+    if SYNC not in state.enabled:
+        return "disabled"
+    if state.foreign:
+        return "held"
+    if sync.backing_off:
+        return "backoff"
+    return "running" if sync.running else "waiting" if state.upload.phase is not Phase.STANDBY else "standby"
 
 
 def _instant(at: float, now: float) -> datetime | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from math import inf
 
-from listener.events import Action, Event, Job, Phase, RunImport, RunUpload, Simple, Source
+from listener.events import Action, Event, Job, Phase, RunImport, RunSync, RunUpload, Simple, Source
 from listener.state import State
 from listener.transitions import KEEPALIVE_SECONDS, ON_EVENT, PATIENT_AFTER_SECONDS, upload_becomes, wake
 
@@ -19,10 +19,11 @@ def react(state: State, events: Iterable[Event], now: float) -> tuple[State, tup
     for event in events:
         state = ON_EVENT[type(event)](state, event, now)
     if state.stopping:
-        idle = state.upload.job is None and not state.imports.running
+        idle = state.upload.job is None and not state.imports.running and not state.sync.running
         return state, (Simple.QUIT,) if idle else ()
     actions: list[Action] = []
-    for due in (_link, _ping, _config, _missed, _beat, _upload, _import):  # a long drain must not starve the beat
+    # A long drain must not starve the beat.
+    for due in (_link, _ping, _config, _missed, _beat, _upload, _import, _sync):
         state, action = due(state, now)
         actions += [action] if action else []
     return state, tuple(actions)
@@ -39,6 +40,8 @@ def next_due(state: State) -> float:
         times += [u.due_at, u.kept_alive_at if state.leading else inf, u.retry_at if _heeds_retries(state) else inf]
     if state.import_may_run:
         times.append(state.imports.due_at)
+    if state.sync_may_run:
+        times.append(state.sync.due_at)
     return min(times)
 
 
@@ -119,3 +122,12 @@ def _import(state: State, now: float) -> tuple[State, Action | None]:
     if not state.import_may_run or now < imports.due_at:
         return state, None
     return replace(state, imports=replace(imports, running=True)), RunImport(imports.source)
+
+
+def _sync(state: State, now: float) -> tuple[State, Action | None]:
+    sync = state.sync
+    if not state.sync_may_run or now < sync.due_at:
+        return state, None
+    began_at = sync.began_at if sync.under_way else now
+    sync = replace(sync, running=True, under_way=True, began_at=began_at)
+    return replace(state, sync=sync), RunSync(sync.source, state.epoch)

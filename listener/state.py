@@ -15,7 +15,7 @@ the silence lock is held again, and so through another settle: `bell` says why a
 from dataclasses import dataclass, field
 from math import inf
 
-from listener.events import IMPORT, UPLOAD, WORKFLOWS, Job, Phase, Source
+from listener.events import IMPORT, SYNC, UPLOAD, WORKFLOWS, Job, Phase, Source
 from listener.flags import Flags
 
 OLD_BEHAVIOUR_SECONDS = 300.0
@@ -60,6 +60,21 @@ class Import:
 
 
 @dataclass(frozen=True, slots=True)
+class Sync:
+    """The sync's part of the state. A cycle that has begun is due again for its next step."""
+
+    available: bool = False
+    running: bool = False
+    source: Source = Source.STARTUP
+    due_at: float = inf
+    began_at: float = -inf  # of the cycle under way, or of the last one
+    under_way: bool = False
+    errors: int = 0
+    fault: str = ""
+    backing_off: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """All that the decision rests on."""
 
@@ -67,6 +82,7 @@ class State:
     enabled: frozenset[str] = frozenset(WORKFLOWS)
     upload: Upload = field(default_factory=Upload)
     imports: Import = field(default_factory=Import)
+    sync: Sync = field(default_factory=Sync)
     listening: bool = False
     connecting: bool = False
     deaf: bool = False
@@ -78,6 +94,7 @@ class State:
     config_rang: bool = False
     requeued: int = 0  # the newest order that somebody asked another try for
     configured: bool = False  # flags and switches have been read: nothing is done that the tables may deny
+    epoch: int = 0  # in which this process leads, or has led
     foreign: str = ""  # in what this differs from the database of the first run: a copy must not ship
     stopping: bool = False
 
@@ -88,7 +105,7 @@ class State:
 
     @property
     def leading(self) -> bool:
-        """This process leads: it alone uploads and imports."""
+        """This process leads: it alone uploads, imports and syncs."""
         return self.upload.phase is not Phase.STANDBY
 
     @property
@@ -106,6 +123,12 @@ class State:
         """The import has a source, is switched on as far as is known, and no step of it is under way."""
         idle = self.imports.available and not self.imports.running
         return self.leading and self.configured and idle and IMPORT in self.enabled
+
+    @property
+    def sync_may_run(self) -> bool:
+        """The sync is switched on, this is no restored copy, and no step of it is under way."""
+        ready = self.sync.available and not self.sync.running and self.configured and not self.foreign
+        return self.leading and ready and SYNC in self.enabled
 
     @property
     def heartbeat_seconds(self) -> float:

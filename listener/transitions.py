@@ -9,7 +9,7 @@ from math import inf
 from typing import Any
 
 from listener.events import (
-    IMPORT,
+    UPLOAD,
     Asked,
     Beaten,
     BeatFailed,
@@ -27,9 +27,11 @@ from listener.events import (
     SessionLost,
     Source,
     Stop,
+    Synced,
 )
+from listener.periodic import imported, periodic_after_change, periodic_due, periodic_failed, synced
 from listener.retry import WORKFLOW_BACKOFF, seconds_before
-from listener.state import OLD_BEHAVIOUR_SECONDS, Import, State
+from listener.state import OLD_BEHAVIOUR_SECONDS, State
 
 KEEPALIVE_SECONDS = 15.0
 """The server ends a session that is silent for 35 s (`database`): two of these may fail before that."""
@@ -124,7 +126,7 @@ def _configured(state: State, event: Configured, now: float) -> State:
     state = replace(state, beat_at=min(state.beat_at, now + state.heartbeat_seconds))
     same_flags = (event.flags, event.enabled) == (before.flags, before.enabled)
     if not same_flags:
-        state = replace(state, imports=_import_after_change(before, state, now))
+        state = periodic_after_change(before, state, now)
     if state.leading and not before.configured:
         return _changed(state, Source.RECONNECT, now)
     if same_flags and (event.requeued == before.requeued or not before.configured):
@@ -147,25 +149,15 @@ def _upload_terms(state: State) -> tuple[object, ...]:
     )
 
 
-def _import_after_change(before: State, after: State, now: float) -> Import:
-    imports = after.imports
-    switched_on = IMPORT in after.enabled and IMPORT not in before.enabled
-    due_at = now if imports.backing_off or switched_on else min(imports.due_at, now + after.import_seconds)
-    return replace(imports, due_at=due_at, errors=0, backing_off=False)
-
-
 def _led(state: State, event: Led, now: float) -> State:
     if not event.leading:
         return upload_becomes(state, job=None, due_at=now + LEAD_EVERY_SECONDS, lost="")
     source = Source.RECONNECT if state.upload.led_before else Source.STARTUP
     state = upload_becomes(state, job=None, led_before=True, rethink=False, lost="")
     state = upload_becomes(state, kept_alive_at=now + KEEPALIVE_SECONDS)
-    state = replace(
-        state,
-        foreign=event.foreign,
-        imports=replace(state.imports, due_at=now, source=source),
-        beat_at=min(state.beat_at, now + FIRST_BEAT_SECONDS),
-    )
+    state = replace(state, foreign=event.foreign, epoch=event.epoch)
+    state = replace(state, beat_at=min(state.beat_at, now + FIRST_BEAT_SECONDS))
+    state = periodic_due(state, source, now)
     if source is Source.STARTUP:
         return _resume(state, source, now)
     # The tables may have been taken away and put back, and nothing rang meanwhile: flags and switches are read first.
@@ -251,11 +243,8 @@ def _done(state: State, _: Done, now: float) -> State:
 
 
 def _failed(state: State, event: Failed, now: float) -> State:
-    if event.workflow == IMPORT:
-        errors = state.imports.errors + 1
-        due_at = now + max(event.retry_after or 0, seconds_before(WORKFLOW_BACKOFF, errors))
-        imports = replace(state.imports, running=False, errors=errors, due_at=due_at, backing_off=True)
-        return replace(state, imports=replace(imports, fault=event.reason, source=Source.RETRY))
+    if event.workflow != UPLOAD:
+        return periodic_failed(state, event, now)
     state, _ = _job_ended(state, now)
     errors = state.upload.errors + 1
     state = upload_becomes(state, errors=errors, fault=event.reason, source=Source.RETRY, checked=False)
@@ -267,14 +256,6 @@ def _failed(state: State, event: Failed, now: float) -> State:
 def _session_lost(state: State, event: SessionLost, now: float) -> State:
     gone = {"job": None, "x": None, "rung": False, "rethink": False, "silence_due": False}
     return upload_becomes(state, phase=Phase.STANDBY, due_at=now + event.retry_in, lost=event.reason, **gone)
-
-
-def _imported(state: State, event: Imported, now: float) -> State:
-    report, imports = event.report, state.imports
-    wait = 0.0 if report.more else min(state.import_seconds, report.retry_after or inf)
-    source = imports.source if report.more else Source.RETRY if report.retry_after else Source.HEARTBEAT
-    imports = replace(imports, running=False, errors=0, backing_off=False, due_at=now + wait, source=source, fault="")
-    return replace(state, imports=imports)
 
 
 def _stop(state: State, _: Stop, __: float) -> State:
@@ -294,6 +275,7 @@ ON_EVENT: dict[type, Callable[[State, Any, float], State]] = {
     Done: _done,
     Failed: _failed,
     SessionLost: _session_lost,
-    Imported: _imported,
+    Imported: imported,
+    Synced: synced,
     Stop: _stop,
 }

@@ -127,7 +127,8 @@ class WorkSession:
     def _run(self, action: RunUpload, flags: Flags) -> Ended:
         if action.job is Job.LEAD:
             leading = self._lead(flags, by_lease=not action.silence)
-            return Ended(Led(leading, foreign=self._foreign(home.read_home(self._standing())) if leading else ""))
+            foreign = self._foreign(home.read_home(self._standing())) if leading else ""
+            return Ended(Led(leading, foreign=foreign, epoch=self._epoch))
         connection = self._standing()
         if self._by_lease:
             self._renew_lease(connection, hearing=action.silence)
@@ -247,13 +248,9 @@ class WorkSession:
         return Ended(event, seen, started, self._silence.kept_from_us_by(connection))
 
     def _note_beat(self, seen: BeatRow, duration_ms: float) -> None:
+        action, source = "process" if seen.due else "skip", Source.HEARTBEAT.value
         self._metrics.check(
-            "upload",
-            exists=seen.due > 0,
-            count=seen.due,
-            duration_ms=duration_ms,
-            action="process" if seen.due else "skip",
-            source=Source.HEARTBEAT.value,
+            "upload", exists=seen.due > 0, count=seen.due, duration_ms=duration_ms, action=action, source=source
         )
         self._seen_due = seen.due
         self._upload.note_count(seen.due)
@@ -284,14 +281,12 @@ class WorkSession:
         if fault != self._last_fault:
             logger.warning("The work session was lost: %s", fault, extra={"event": "session_lost"})
             self._last_fault = fault
-        taken_over = isinstance(error, leader.LeadLost)
-        return SessionLost(retry_in, "" if taken_over else fault)
+        return SessionLost(retry_in, "" if isinstance(error, leader.LeadLost) else fault)
 
     def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        self._silence.held, self._epoch = False, 0
-        if connection is not None:
-            connection.close()
+        if self._connection is not None:
+            self._connection.close()
+        self._connection, self._silence.held, self._epoch = None, False, 0
 
 
 def _fault(error: Exception) -> str:

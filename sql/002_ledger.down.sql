@@ -2,9 +2,10 @@
 --
 -- Lost: the ledger and its history (what was sent and when, orders held back, attempts counted), the journal of API
 -- calls and the budget, the receipts of flag changes, the figures of each minute, the mirror of ShipStation's orders,
--- and which files and order numbers were imported. Orders are not touched: one that ShipStation has, has its id in
--- orders_inbox. An order in flight at this moment is looked up at ShipStation by nobody any more, so let the listener
--- come to rest first. Before it: sql/003_notify.down.sql. Safe to run again.
+-- which files and order numbers were imported, and what the sync could not take over yet (its watermark stays in
+-- sync_watermark). Orders are not touched: one that ShipStation has, has its id in orders_inbox. An order in flight at
+-- this moment is looked up at ShipStation by nobody any more, so let the listener come to rest first. Before it:
+-- sql/003_notify.down.sql. Safe to run again.
 set search_path = public;
 set statement_timeout = '30s';
 set lock_timeout = '2s';
@@ -30,6 +31,7 @@ begin
                    where object = 'schema listener' and not existed or file = '002_ledger') then
         return;
     end if;
+    drop table if exists listener.links, listener.sync_failures, listener.sync_state;
     drop table if exists listener.imported_orders, listener.quarantine, listener.imports, listener.minutes,
         listener.config_log, listener.api_calls, listener.budget, listener.requeues, listener.conflicts,
         listener.mirror_state, listener.mirror, listener.history, listener.ledger, listener.home, listener.leader;

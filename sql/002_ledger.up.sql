@@ -1,6 +1,7 @@
 -- The listener's own memory, in schema listener: who leads, what was tried at ShipStation and what became of it, what
 -- ShipStation is known to have, the budget of API calls and their journal, the changes of flags, the figures of each
--- minute, and the files that were imported.
+-- minute, the files that were imported, and, for the sync, which row shows which of ShipStation's orders and what could
+-- not be taken over.
 --
 -- No foreign key points to the shop's tables: their clean-up deletes old orders, and what we know of them must stay.
 -- The ledger's key is the order number in its one normal form, upper case and without blanks around it.
@@ -234,6 +235,56 @@ create table if not exists listener.conflicts (
     shipstation_order_ids text[] not null,
     at                    timestamptz not null default clock_timestamp(),
     unique (order_key, kind, shipstation_order_ids)
+);
+
+-- Which row of orders_inbox shows which order of ShipStation, and what it was last made to show. Written by the sync.
+--   whole_id       the order that this one was merged into, or split from
+--   shown_status   the row's status as the sync last set or found it right; of a part, its own status at ShipStation
+--   modified_at    the version of the order that the row shows
+--   parts          of a part of a split order, what is in it: [[SKU, "SKU - LOT", pieces], ...]
+--   shipments_of   the version whose labels have been read;  shipments_due  when to ask for them
+create table if not exists listener.links (
+    shipstation_order_id text primary key,
+    order_inbox_id       integer not null,
+    whole_id             text,
+    shown_status         text,
+    modified_at          timestamptz not null,
+    parts                jsonb,
+    shipments_of         timestamptz,
+    shipments_due        timestamptz,
+    shipments_tries      integer not null default 0
+);
+
+create index if not exists links_row on listener.links (order_inbox_id);
+
+create index if not exists links_whole on listener.links (whole_id) where whole_id is not null;
+
+create index if not exists links_modified on listener.links (modified_at);
+
+create index if not exists links_shipments on listener.links (shipments_due) where shipments_due is not null;
+
+-- What the sync could not take over, and when it tries again; the rest goes on meanwhile.
+--   apply    an order that the shop's rows could not be made to show; payload is the order as it was listed
+--   look up  an order that is to be asked for by its id
+--   stretch  a stretch of the list that can't be read whole, since an order in it spoils each page it is on
+create table if not exists listener.sync_failures (
+    kind         text not null check (kind in ('apply', 'look up', 'stretch')),
+    id           text not null,
+    order_number text,
+    payload      json,
+    error        text not null,
+    tries        integer not null default 0,
+    next_try     timestamptz not null,
+    at           timestamptz not null default clock_timestamp(),
+    primary key (kind, id)
+);
+
+create index if not exists sync_failures_due on listener.sync_failures (next_try);
+
+-- One row, written at the first reconciliation: when every open order was last compared with ShipStation.
+create table if not exists listener.sync_state (
+    id            integer primary key default 1 check (id = 1),
+    reconciled_at timestamptz
 );
 
 -- Who asked for another try of an order. The newest id is part of what the listener reads when it is rung.

@@ -56,9 +56,9 @@ begin
     end if;
 
     select string_agg(name, ', ') into ledger_tables
-    from unnest(array['leader', 'home', 'ledger', 'history', 'mirror', 'mirror_state', 'conflicts', 'requeues',
-                      'budget', 'api_calls', 'config_log', 'minutes', 'imports', 'quarantine',
-                      'imported_orders']) as t (name)
+    from unnest(array['leader', 'home', 'ledger', 'history', 'mirror', 'mirror_state', 'conflicts', 'links',
+                      'sync_failures', 'sync_state', 'requeues', 'budget', 'api_calls', 'config_log', 'minutes',
+                      'imports', 'quarantine', 'imported_orders']) as t (name)
     where to_regclass('listener.' || name) is null;
     -- Columns that came after the first state of sql/002_ledger.up.sql: who runs it again gets them.
     select string_agg('column ' || ours.column_name || ' of ' || ours.name, ', ') into ledger_columns

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
-import psycopg
 
-from listener.cli.answer import json_option
-from listener.database import connect_step, sentence
+from listener.cli.answer import connected, json_option
 from listener.errors import Fatal, Transient
-from listener.settings import read_database_url, read_status_address
+from listener.settings import read_status_address
 from listener.status.from_afar import ask_database, ask_page
 from listener.store.config import limit_view
 
@@ -106,19 +104,12 @@ def _ask() -> Answer:
 
 
 def _ask_database(page: str) -> Answer:
-    url = read_database_url(os.environ)
     try:
-        with connect_step(url, "listener status") as connection:
-            connection.read_only = True
-            with connection.transaction():
-                limit_view(connection)
-                seen, body = ask_database(connection)
-    except Transient as error:
-        raise Fatal(f"{page}, and the database of DATABASE_URL does not answer: {error}") from error
-    except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
-        raise Fatal(f"{page}, and {sentence(error)}; run `listener install` on this database") from error
-    except psycopg.Error as error:
-        raise Fatal(f"{page}, and the database refused: {sentence(error)}") from error
+        with connected("listener status", reads=True) as connection, connection.transaction():
+            limit_view(connection)
+            seen, body = ask_database(connection)
+    except Fatal as fault:
+        raise Fatal(f"{page}, and {fault}") from fault
     ago = f"{seen.beat_seconds_ago:.0f} s ago" if seen.beat_seconds_ago is not None else "never"
     if seen.holder is None:
         raise NoneRuns(f"{page}, and none leads on this database (last heartbeat {ago})")

@@ -32,7 +32,7 @@ def view(body: dict[str, Any], asked: str) -> RenderableType:
         words, style = "● A listener leads; whether all is well, its page would tell", "bold"
     lines: list[RenderableType] = [Text(words, style), *(_text(f"  {reason}") for reason in reasons)]
     lines += [Text(), _figures(body), Text(), _workflows(body["workflows"])]
-    lines += [_text(fault) for fault in _faults(body["workflows"])]
+    lines += [_text(remark) for remark in _remarks(body["workflows"])]
     return Group(*lines, Text(), _text(f"asked: {asked}", "dim"))
 
 
@@ -86,8 +86,10 @@ def _workflows(workflows: dict[str, Any]) -> RenderableType:
     return table
 
 
-def _faults(workflows: dict[str, Any]) -> Iterator[str]:
+def _remarks(workflows: dict[str, Any]) -> Iterator[str]:
     for name, flow in workflows.items():
+        if flow["progress"]:
+            yield f"  {name}: {flow['progress']}"
         if flow["last_error"]:
             yield f"  {name}, last error {_ago(flow['last_error_at'])}: {flow['last_error']}"
 

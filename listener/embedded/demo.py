@@ -64,6 +64,7 @@ def run_demo(count: int, *, stay: bool, port: int, say: Say) -> bool:
             scene.drive.user.replace(file_id, orders_xml(count, datetime.now(UTC).date()))
             _wait_for_orders(scene, count, "takes its place")
         exact = _report(scene, count)
+        _ship_one(scene)
         if stay:
             say(f"\nStill running. Status: http://127.0.0.1:{port}/status.json   ShipStation: {scene.shipstation.url}")
             say(f"DATABASE_URL={scene.url}")
@@ -169,6 +170,26 @@ def _report(scene: Scene, count: int) -> bool:
     p50, p99 = latencies[len(latencies) // 2], latencies[min(len(latencies) - 1, int(len(latencies) * 0.99))]
     scene.say(f"commit to request, by bell: p50 {p50:.1f} ms, p99 {p99:.1f} ms ({len(latencies)} orders)")
     return exact
+
+
+def _ship_one(scene: Scene) -> None:
+    """Buy a label for an order at ShipStation, and wait until its row shows that."""
+    number = str(scene.shipstation.orders[0]["orderNumber"])
+    label = scene.shipstation.user.ship(number)
+    shipped_at = time.monotonic()
+    scene.say(f"order {number} is shipped at ShipStation; the sync, switched off and on by UPDATE, looks at once")
+    switch = "update workflow_controls set enabled = %s where workflow_name = 'unified-shipstation-sync'"
+    scene.database.execute(switch, [False])
+    row = scene.database.execute("select localtimestamp::text").fetchone()
+    seen = f"select 1 from polling_state where last_upload_check > '{row[0] if row else 'now'}'"
+    _wait_for(scene, seen, "the heartbeat that sees it")
+    scene.database.execute(switch, [True])
+    tracking = _wait_for(
+        scene,
+        f"select tracking_number from orders_inbox where tracking_number = '{label['trackingNumber']}'",
+        "tracking",
+    )
+    scene.say(f"order {number} is shipped here too, tracking {tracking}: {time.monotonic() - shipped_at:.2f} s later")
 
 
 def _commit_to_request_ms(scene: Scene) -> list[float]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
@@ -29,14 +29,22 @@ class NotSent(Transient):
 
 
 class NoAnswer(Transient):
-    """The request may have arrived, and no usable answer came back."""
+    """The request may have arrived, and no usable answer came back. `status` is that of an answer without use."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class SpoiledPage(NoAnswer):
+    """A list that broke on one of its orders, as it seems: an error of the service's own, or more than can be read."""
 
 
 class TooManyRequests(NoAnswer):
     """A question was throttled; the answer's headers say for how long."""
 
     def __init__(self, answer: "Answer") -> None:
-        super().__init__(f"ShipStation answered {answer.status}: too many requests")
+        super().__init__(f"ShipStation answered {answer.status}: too many requests", answer.status)
         self.answer = answer
 
 
@@ -87,12 +95,19 @@ class ShipStation:
         Raises NotSent, NoAnswer or TooManyRequests when there is no page: no error reads as "nothing there".
         Source: ShipStation API V1, "List Orders".
         """
-        answer = self._request("GET", f"/orders?{urlencode(query)}", None)
-        if is_throttled(answer):
-            raise TooManyRequests(answer)
-        if answer.status != 200:
-            raise NoAnswer(f"ShipStation answered {answer.status} to the question what it has")
-        return answer
+        return self._ask(f"/orders?{urlencode(query)}", "what it has")
+
+    def get_order(self, shipstation_order_id: str) -> Answer:
+        """GET /orders/{id}: the order, or a 404 for one that is not there any more. Raises as `list_orders`."""
+        return self._ask(f"/orders/{quote(shipstation_order_id, safe='')}", "about an order", also=404)
+
+    def list_shipments(self, query: Mapping[str, str]) -> Answer:
+        """GET /shipments: a page of the labels bought there; `shipstation.labels` reads it. Raises as `list_orders`."""
+        return self._ask(f"/shipments?{urlencode(query)}", "what it has shipped")
+
+    def list_fulfillments(self, query: Mapping[str, str]) -> Answer:
+        """GET /fulfillments: a page of what was marked as shipped elsewhere. Raises as `list_orders`."""
+        return self._ask(f"/fulfillments?{urlencode(query)}", "what was shipped elsewhere")
 
     def try_key(self) -> Answer:
         """GET /orders, one of them: the smallest question that needs the key. Any status is an answer.
@@ -104,6 +119,18 @@ class ShipStation:
     def close(self) -> None:
         """Close the kept connections."""
         self._pool.clear()
+
+    def _ask(self, path: str, question: str, also: int = 200) -> Answer:
+        answer = self._request("GET", path, None)
+        if is_throttled(answer):
+            raise TooManyRequests(answer)
+        if answer.status in (401, 403):
+            raise NoAnswer(key_refused(answer.status), answer.status)
+        if answer.status == 500:
+            raise SpoiledPage(f"ShipStation answered 500 to the question {question}", 500)
+        if answer.status not in (200, also):
+            raise NoAnswer(f"ShipStation answered {answer.status} to the question {question}", answer.status)
+        return answer
 
     def _request(self, method: str, path: str, body: bytes | None) -> Answer:
         started = time.monotonic()
@@ -123,7 +150,7 @@ class ShipStation:
         except (NewConnectionError, ConnectTimeoutError) as error:
             raise NotSent(f"ShipStation cannot be reached: {_reason(error)}") from error
         except TooLong as error:
-            raise NoAnswer("ShipStation's answer was too long to be read") from error
+            raise SpoiledPage("ShipStation's answer was too long to be read") from error
         except (HTTPError, OSError) as error:
             raise NoAnswer(f"ShipStation did not answer: {_reason(error)}") from error
         headers = {name.title(): value for name, value in response.headers.items()}
@@ -139,6 +166,11 @@ class ShipStation:
 def _forms(secret: str) -> set[str]:
     """Return a secret as it may stand in an answer; one so short that it could be a word of theirs in none."""
     return {secret, json.dumps(secret)[1:-1]} if len(secret) >= SHORTEST_HIDDEN else set()
+
+
+def key_refused(status: int) -> str:
+    """Return the sentence for a 401 or 403."""
+    return f"ShipStation refuses our key ({status}): check SHIPSTATION_API_KEY and SHIPSTATION_API_SECRET"
 
 
 def _reason(error: Exception) -> str:

@@ -99,7 +99,7 @@ def decode_page(body: Any, now: datetime) -> Page:
     total = _count(body, "total", len(elements))
     orders = [element if isinstance(element, dict) else {} for element in elements]
     return Page(
-        orders=tuple(_order(order, now) for order in orders if _identity(order)),
+        orders=tuple(decode_order(order, now) for order in orders if _identity(order)),
         page=page,
         pages=pages,
         total=total,
@@ -116,7 +116,8 @@ def _count(body: dict[str, Any], name: str, otherwise: int) -> int:
     return value
 
 
-def _order(order: dict[str, Any], now: datetime) -> RemoteOrder:
+def decode_order(order: dict[str, Any], now: datetime) -> RemoteOrder:
+    """Return what one listed order is; `now` stands for times that it does not say."""
     created, modified = _stamp(order.get("createDate")), _modified(order)
     return RemoteOrder(
         shipstation_order_id=_identity(order),

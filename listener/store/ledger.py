@@ -244,17 +244,28 @@ class Doubtful(NamedTuple):
     row_created_at: datetime | None
 
 
-DOUBTFUL_SQL = """
+_DOUBTFUL = """
 select order_key, l.order_number, shipstation_key, coalesce(doubt, 'no answer'), again, error, started_at,
        extract(epoch from clock_timestamp() - started_at)::float8, o.created_at::timestamptz
-from listener.ledger l left join orders_inbox o on o.id = l.order_inbox_id
-where state = 'unknown' and not_before <= now() order by started_at
+from listener.ledger l left join orders_inbox o on o.id = l.order_inbox_id where state = 'unknown'
 """
+DOUBTFUL_SQL = f"{_DOUBTFUL} and not_before <= now() order by started_at"
 
 
 def doubtful(connection: Connection) -> list[Doubtful]:
     """Return the orders in doubt that are due for a look-up, oldest first."""
     return [Doubtful(*row) for row in connection.execute(DOUBTFUL_SQL)]
+
+
+# Nobody waits here: an order that the upload is settling at this moment is the upload's.
+DOUBTFUL_WITH_KEYS_SQL = f"""{_DOUBTFUL}
+and shipstation_key = any (%s) and doubt is distinct from 'locked there' order by order_key for update of l skip locked
+"""
+
+
+def doubtful_with(connection: Connection, shipstation_keys: Sequence[str]) -> list[Doubtful]:
+    """Return the orders in doubt that were sent under these keys, locked. Inside a transaction that stands fast."""
+    return [Doubtful(*row) for row in connection.execute(DOUBTFUL_WITH_KEYS_SQL, [list(shipstation_keys)])]
 
 
 SUSPECTS_SQL = """

@@ -110,19 +110,89 @@ def read_state(connection: Connection) -> MirrorState:
     return MirrorState(*row)
 
 
-# The watermark never goes back: what was read twice is only read twice.
-MOVE_SQL = """
-update listener.mirror_state set watermark = greatest(watermark, %(watermark)s),
-    full_at = case when %(at_end)s then coalesce(full_at, clock_timestamp()) else full_at end,
-    fresh_at = case when %(at_end)s then clock_timestamp() - pg_catalog.make_interval(secs => %(asked_ago)s)
-                    else fresh_at end
-where id = 1
+FRESH_SQL = """
+select full_at is not null, extract(epoch from clock_timestamp() - fresh_at)::float8
+from listener.mirror_state where id = 1
 """
 
 
-def move_watermark(connection: Connection, watermark: datetime | None, *, at_end: bool, asked_ago: float) -> None:
-    """Note that the mirror was read up to `watermark`; at_end: and that nothing came after, `asked_ago` seconds ago."""
-    connection.execute(MOVE_SQL, {"watermark": watermark, "at_end": at_end, "asked_ago": asked_ago})
+def read_freshness(connection: Connection) -> tuple[bool, float | None]:
+    """Return whether the mirror holds everything, and how many seconds ago that was so. It costs next to nothing."""
+    row = connection.execute(FRESH_SQL).fetchone()
+    return (bool(row[0]), row[1]) if row else (False, None)
+
+
+NOW_SQL = "select clock_timestamp()"
+
+
+def server_now(connection: Connection) -> datetime:
+    """Return the server's time."""
+    row = connection.execute(NOW_SQL).fetchone()
+    assert row is not None  # noqa: S101  a select without from has one row
+    now: datetime = row[0]
+    return now
+
+
+class Reach(NamedTuple):
+    """How far a page brings the mirror.
+
+    start:     where the list began that it is from; None: where the mirror's own watermark says
+    watermark: the latest change on it, if any
+    at_end:    nothing came after it; asked_ago: so many seconds ago, when it was asked for
+    """
+
+    start: datetime | None
+    watermark: datetime | None
+    at_end: bool
+    asked_ago: float
+
+
+# The watermark never goes back: what was read twice is only read twice. And a list that begins behind it says nothing
+# of what lies between.
+MOVE_SQL = """
+update listener.mirror_state set watermark = greatest(watermark, %(watermark)s),
+    full_at = case when %(at_end)s then coalesce(full_at, clock_timestamp()) else full_at end,
+    fresh_at = case when %(at_end)s
+        then greatest(fresh_at, clock_timestamp() - pg_catalog.make_interval(secs => %(asked_ago)s)) else fresh_at end
+where id = 1 and (%(start)s::timestamptz is null or %(start)s <= coalesce(watermark, fresh_at))
+"""
+
+
+def move_watermark(connection: Connection, reach: Reach) -> None:
+    """Note how far the mirror has been read, if nothing is missing before that."""
+    connection.execute(MOVE_SQL, reach._asdict())
+
+
+VERSIONS_SQL = "select shipstation_order_id, modified_at from listener.mirror where shipstation_order_id = any (%s)"
+
+
+def versions(connection: Connection, ids: Sequence[str]) -> dict[str, datetime]:
+    """Return when the orders with these ids were changed last, as far as is known."""
+    return dict(connection.execute(VERSIONS_SQL, [list(ids)]).fetchall())
+
+
+SEEN_SQL = "update listener.mirror set seen_at = clock_timestamp() where shipstation_order_id = any (%s)"
+
+
+def note_seen(connection: Connection, ids: Sequence[str]) -> None:
+    """Remember that these orders have just been in a list."""
+    connection.execute(SEEN_SQL, [list(ids)])
+
+
+# An order that was merged is not gone: it is part of another one.
+GONE_SQL = """
+insert into listener.conflicts (order_key, kind, shipstation_order_ids)
+select pg_catalog.upper(pg_catalog.btrim(%(number)s)), %(kind)s, array[%(id)s::text]
+where not exists (select from listener.mirror where shipstation_order_id = %(id)s and merged_into is not null)
+on conflict do nothing returning order_key
+"""
+
+
+def note_gone(connection: Connection, shipstation_order_id: str, number: str, kind: str) -> str | None:
+    """Write down that an order is not at ShipStation any more; return its number if that is news."""
+    parameters = {"id": shipstation_order_id, "number": number, "kind": kind}
+    row = connection.execute(GONE_SQL, parameters).fetchone()
+    return str(row[0]) if row else None
 
 
 CONFLICT_SQL = """

@@ -34,8 +34,15 @@ delete from listener.mirror where shipstation_order_id in (
     where modified_at < now() - interval '{MIRROR_DAYS_KEPT} days' order by modified_at limit 1000)
 """
 
+# What a row shows of an order is remembered as long as the order itself.
+PRUNE_LINKS_SQL = f"""
+delete from listener.links where shipstation_order_id in (
+    select shipstation_order_id from listener.links
+    where modified_at < now() - interval '{MIRROR_DAYS_KEPT} days' order by modified_at limit 1000)
+"""
+
 
 def prune(connection: Connection) -> int:
     """Take away some of what is too old; return how many rows that were."""
-    queries = (*PRUNE_SQL.values(), PRUNE_MINUTES_SQL, PRUNE_MIRROR_SQL)
+    queries = (*PRUNE_SQL.values(), PRUNE_MINUTES_SQL, PRUNE_MIRROR_SQL, PRUNE_LINKS_SQL)
     return sum(connection.execute(query).rowcount for query in queries)

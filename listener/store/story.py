@@ -24,6 +24,7 @@ from listener.story.dossier import (
     Leader,
     Ledger,
     Locker,
+    PutAside,
     Quarantined,
     Remote,
     Requeued,
@@ -73,6 +74,11 @@ order by there.created_at, there.shipstation_order_id
 
 CONFLICTS_SQL = "select kind, shipstation_order_ids, at from listener.conflicts where order_key = %s order by id"
 
+PUT_ASIDE_SQL = """
+select error, next_try from listener.sync_failures where pg_catalog.upper(pg_catalog.btrim(order_number)) = %s
+order by at
+"""
+
 SHIPPED_SQL = """
 select ship_date, coalesce(shipstation_order_id, '') as shipstation_order_id
 from shipped_orders where pg_catalog.upper(pg_catalog.btrim(order_number)) = %s order by id
@@ -116,6 +122,7 @@ def read_order(connection: Connection, asked: str) -> Dossier:
         history=read(HistoryLine, HISTORY_SQL),
         remote=tuple(remote),
         conflicts=read(Conflict, CONFLICTS_SQL),
+        put_aside=read(PutAside, PUT_ASIDE_SQL),
         shipped=read(Shipped, SHIPPED_SQL),
         imported=next(iter(read(Imported, IMPORTED_SQL)), None),
         quarantined=read(Quarantined, QUARANTINED_SQL),

@@ -86,6 +86,14 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
+class PutAside:
+    """What ShipStation says of it could not be shown by its row yet, and when the sync tries again."""
+
+    error: str
+    next_try: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Shipped:
     """A row of `shipped_orders`, whose date is text."""
 
@@ -172,6 +180,7 @@ class Dossier:
     history: tuple[HistoryLine, ...] = ()
     remote: tuple[Remote, ...] = ()
     conflicts: tuple[Conflict, ...] = ()
+    put_aside: tuple[PutAside, ...] = ()
     shipped: tuple[Shipped, ...] = ()
     imported: Imported | None = None
     quarantined: tuple[Quarantined, ...] = ()

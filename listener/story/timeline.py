@@ -12,6 +12,7 @@ from operator import attrgetter
 from listener.story.dossier import Dossier, HistoryLine, Ledger
 from listener.story.prospects import Standing, obstacles
 from listener.story.standing import REQUEUED, remote_of, standing_of
+from listener.story.wording import soon
 
 HISTORY_WORDS = {
     "waiting": "waits",
@@ -73,6 +74,9 @@ def _remarks(order: Dossier, standing: Standing) -> Iterator[str]:
     for conflict in order.conflicts:
         ids = ", ".join(conflict.shipstation_order_ids)
         yield f"Somebody should look at this: {conflict.kind} ({ids})."
+    for aside in order.put_aside:
+        then = soon(aside.next_try, order.now)
+        yield f"What ShipStation has done with it is not shown here yet: {aside.error}; next try {then}."
     if standing.state != "due" and order.lockers:
         yield from (f"At this moment {obstacle.what}." for obstacle in obstacles(order) if "locked" in obstacle.what)
 

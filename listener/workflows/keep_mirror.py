@@ -16,11 +16,14 @@ from listener.errors import Transient
 from listener.flags import Flags
 from listener.metrics import Metrics
 from listener.orders import order_key
-from listener.shipstation.client import Answer, ShipStation, TooManyRequests
+from listener.shipstation.client import Answer, ShipStation
 from listener.shipstation.listing import Cursor, Page, decode_page, newest, next_cursor, query_of
 from listener.shipstation.pacific import overlap
 from listener.store import mirror
+from listener.store.mirror import Reach
 from listener.workflows.adopt import MIRROR_DAYS
+from listener.workflows.apply_page import apply_page
+from listener.workflows.ask import ask
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +37,7 @@ LONGEST_REST_SECONDS = 120.0
 
 
 class KeepMirror:
-    """The mirror, and how far it has been read. Used by one thread."""
+    """The mirror, and how far it has been read. Used by one thread: the upload's."""
 
     def __init__(
         self, shipstation: ShipStation, budget: Budget, metrics: Metrics, clock: Callable[[], float] = time.monotonic
@@ -66,6 +69,14 @@ class KeepMirror:
     def is_fresh(self, flags: Flags) -> bool:
         """Whether it holds everything, and was read to the end not longer ago than a cycle of the sync and 30 s."""
         return self.is_full and self._clock() - self._fresh_at < self._good_for(flags)
+
+    def is_fresh_by_now(self, connection: Connection, flags: Flags) -> bool:
+        """Whether it is fresh, though perhaps not by our own reading: the sync reads it too, in another thread."""
+        if not self.is_fresh(flags):
+            self.is_full, seconds_ago = mirror.read_freshness(connection)
+            if seconds_ago is not None:
+                self._fresh_at = max(self._fresh_at, self._clock() - max(0.0, seconds_ago))
+        return self.is_fresh(flags)
 
     def knows(self, key: str, flags: Flags) -> bool:
         """Whether it can say of this number (normal form) what ShipStation has under it."""
@@ -158,31 +169,17 @@ class KeepMirror:
             raise
 
     def _page(self, connection: Connection, query: dict[str, str], call_id: int) -> Page:
-        """Make one call, note it in the journal, and believe what its headers say of the window."""
-        answer: Answer | None = None
-        fault: Transient | None = None
-        try:
-            answer = self._shipstation.list_orders(query)
-            self._budget.answered(answer)
-            return decode_page(answer.json(), mirror.read_state(connection).now)
-        except TooManyRequests as error:
-            answer, fault = error.answer, error
-            raise self._budget.throttled(error.answer.headers) from error
-        except Transient as error:
-            fault = error
-            raise
-        finally:
-            self._budget.note(connection, call_id, answer, 0, fault)
+        def read(answer: Answer) -> Page:
+            return decode_page(answer.json(), mirror.server_now(connection))
+
+        return ask(connection, self._budget, call_id, lambda: self._shipstation.list_orders(query), read)
 
     def _take_over(self, connection: Connection, page: Page, *, moves: bool, at_end: bool, asked_at: float) -> None:
         if page.unreadable:
             numbers = ", ".join(number or "?" for number in page.unreadable)
             logger.warning("ShipStation lists orders without an id: %s", numbers, extra={"event": "no_id"})
-        with connection.transaction():
-            mirror.apply_orders(connection, page.orders)
-            if moves:
-                ago = self._clock() - asked_at
-                mirror.move_watermark(connection, newest(page), at_end=at_end, asked_ago=ago)
+        reach = Reach(None, newest(page), at_end, self._clock() - asked_at) if moves else None
+        apply_page(connection, page.orders, reach)
         if moves and at_end:
             self._fresh_at = asked_at
             self.is_full = True

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from listener.errors import Transient
-from listener.shipstation.client import Answer, NoAnswer
+from listener.shipstation.client import Answer, NoAnswer, key_refused
 from listener.shipstation.payload import Outcome, Throttled, decode_results
 from listener.store.ledger import Candidate, Settled
 
@@ -40,8 +40,7 @@ def read_answer(answer: Answer, batch: Sequence[Candidate], *, others_are_taken:
     if answer.status == 429:
         return Reading(all_waiting(batch), throttled=True)
     if answer.status in (401, 403):
-        fault = f"ShipStation refuses our key ({answer.status}): check SHIPSTATION_API_KEY and SHIPSTATION_API_SECRET"
-        return Reading(all_waiting(batch), Transient(fault))
+        return Reading(all_waiting(batch), Transient(key_refused(answer.status)))
     if 200 <= answer.status < 300:
         return _read_results(answer, batch)
     if answer.status in ABOUT_THE_ORDERS or b"too many requests" in answer.body[:500].lower():

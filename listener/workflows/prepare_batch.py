@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from listener.budget import Budget, NoBudget
+from listener.budget import KEPT_FOR_ORDERS, Budget, NoBudget
 from listener.database import Connection
 from listener.errors import Transient
 from listener.flags import Flags
@@ -24,8 +24,6 @@ logger = logging.getLogger(__name__)
 SEND = "POST /orders/createorders"
 
 LOOK_UPS_A_STEP = 10
-KEPT_FOR_ORDERS = 5
-"""Calls that the first reading leaves for orders that come in meanwhile."""
 
 
 class Prepared(NamedTuple):
@@ -49,7 +47,7 @@ class PrepareBatch:
         self, connection: Connection, flags: Flags, limit: int, due: int | None, locked: Sequence[int]
     ) -> Prepared | None:
         """Return what to claim, None when the mirror must be read further first. Raises NoBudget, Transient."""
-        if self._mirror.is_fresh(flags):
+        if self._mirror.is_fresh_by_now(connection, flags):
             (call_id,) = self._budget.take(connection, flags, SEND)
             return Prepared(call_id, limit)
         few = due is not None and due <= LOOK_UPS_A_STEP
@@ -65,7 +63,7 @@ class PrepareBatch:
 
     def fill(self, connection: Connection, flags: Flags) -> bool:
         """Read one page more of the first reading; return whether there is more to read at once."""
-        if self.fill_in() != 0:
+        if self.fill_in() != 0 or self._mirror.is_fresh_by_now(connection, flags):
             return False
         try:
             (call_id,) = self._budget.take(connection, flags, LIST, leaving=KEPT_FOR_ORDERS)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from listener.budget import Budget, NoBudget
+from listener.budget import Budget, NoBudget, SharedWindow
 from listener.database import Connection
 from listener.errors import Transient
 from listener.events import Passed, Source, StepReport
@@ -36,11 +36,17 @@ LARGEST_BATCH = 100
 class UploadOrders:
     """The upload's pass, and what it remembers between two passes. Used by one thread."""
 
-    def __init__(self, shipstation: ShipStation, metrics: Metrics, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        shipstation: ShipStation,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        window: SharedWindow | None = None,
+    ) -> None:
         self._shipstation = shipstation
         self._metrics = metrics
         self._clock = clock
-        self._budget = Budget(metrics, clock)
+        self._budget = Budget(metrics, clock, window)
         self._mirror = KeepMirror(shipstation, self._budget, metrics, clock)
         self._prepare = PrepareBatch(self._mirror, self._budget, clock)
         self._send = SendBatch(shipstation, self._budget, metrics, clock)
@@ -130,7 +136,7 @@ class UploadOrders:
 
     def _upload_batch(self, connection: Connection, epoch: int, flags: Flags, due: int | None) -> int:
         limit = min(flags.upload_batch_size, LARGEST_BATCH)
-        asks = not self._mirror.is_fresh(flags)
+        asks = not self._mirror.is_fresh_by_now(connection, flags)
         if asks and not inbox.due_rows(connection, 1, (*self.locked, *self._stuck)):
             self._claim(connection, epoch, flags, limit, lambda _: False)  # nothing to ask ShipStation about
             return 0

@@ -7,7 +7,7 @@ import pytest
 
 from listener.embedded.shipstation import ShipStationSimulator
 from tests.support.process import ListenerProcess
-from tests.support.shop import Connection, only_the_bell
+from tests.support.shop import Connection, only_the_bell, switch
 
 
 @pytest.fixture
@@ -16,6 +16,12 @@ def shop(dsn: str) -> Iterator[Connection]:
     with psycopg.connect(dsn, autocommit=True) as connection:
         only_the_bell(connection)
         yield connection
+
+
+@pytest.fixture
+def without_sync(shop: Connection) -> None:
+    """The sync is switched off; named before whatever starts the listener."""
+    switch(shop, "unified-shipstation-sync", on=False)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from listener.install import install
 from tests.acceptance.conftest import wait_until_asleep
 from tests.support.postgres import fast_folder
 from tests.support.process import ListenerProcess
-from tests.support.shop import Connection, insert_order, set_flag, value_of
+from tests.support.shop import Connection, insert_order, set_flag, switch, value_of
 from tests.support.wait import eventually
 
 Start = Callable[..., ListenerProcess]
@@ -177,6 +177,7 @@ def test_an_idle_beat_is_one_statement_and_there_are_two_connections(
         install(server.url(), base_tables=True)
         with psycopg.connect(server.url(), autocommit=True) as shop:
             set_flag(shop, "fast_polling_interval", "1")
+            switch(shop, "unified-shipstation-sync", on=False)
             process = listener_process(server.url())
             wait_until_asleep(process)
             place = process.mark()

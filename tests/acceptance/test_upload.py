@@ -165,7 +165,7 @@ def test_every_heartbeat_moves_polling_state(
 
 
 def test_a_hundred_passes_leave_connections_and_open_files_as_they_were(
-    shop: Connection, account: ShipStationSimulator, asleep: ListenerProcess
+    shop: Connection, account: ShipStationSimulator, without_sync: None, asleep: ListenerProcess
 ) -> None:
     def open_files() -> int:
         return len(list(Path(f"/proc/{asleep.pid}/fd").iterdir()))
@@ -211,8 +211,11 @@ def test_every_metrics_line_has_the_shape_that_the_plans_commands_read(
     insert_order(shop, "M-1")
     assert account.wait_for_orders(1, 5)
     asleep.wait_for("source=notify")
+    asleep.wait_for("workflow=sync")
     shape = re.compile(
-        r"METRICS: workflow=(upload|xml-import) exists=(True|False) count=\d+ duration_ms=\d+\.\d\d "
+        r"METRICS: workflow=((upload|xml-import) exists=(True|False) count=\d+|"
+        r"sync fetched=\d+ changed=\d+ interval=120)"
+        r" duration_ms=\d+\.\d\d "
         r"action=(process|skip|error) source=(notify|heartbeat|startup|reconnect|retry|manual)$"
     )
     lines = [line for line in asleep.lines if "METRICS:" in line]

@@ -178,6 +178,7 @@ def test_the_import_has_the_third_connection_and_there_is_none_without_it(
     dsn: str,
     shop: Connection,
     account: ShipStationSimulator,
+    without_sync: None,
     importing: ListenerProcess,
     listener_process: Callable[..., ListenerProcess],
 ) -> None:

@@ -8,6 +8,7 @@ import pytest
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.shipstation import listing
 from tests.support.shop import Connection
+from tests.support.sync import Syncing, syncing
 from tests.support.upload import LIST, Leader, leading
 
 
@@ -27,6 +28,12 @@ def shop(dsn: str) -> Iterator[Connection]:
 def ours(dsn: str, account: ShipStationSimulator) -> Iterator[Leader]:
     with leading(dsn, account) as ours:
         yield ours
+
+
+@pytest.fixture
+def sync(dsn: str, account: ShipStationSimulator) -> Iterator[Syncing]:
+    with syncing(dsn, account) as sync:
+        yield sync
 
 
 @pytest.fixture

@@ -2,11 +2,12 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psycopg
 import pytest
 
-from listener.budget import Budget, NoBudget
+from listener.budget import Budget, NoBudget, SharedWindow
 from listener.database import Connection
 from listener.flags import Flags
 from listener.metrics import Metrics
@@ -321,3 +322,106 @@ def test_throttling_closes_the_window_for_as_long_as_they_ask(db: Connection) ->
     with pytest.raises(NoBudget) as none_left:
         budget.take(db, Flags(), SEND)
     assert none_left.value.seconds == 12
+
+
+# Threads that share ShipStation's window.
+
+
+@pytest.fixture
+def two(db: Connection) -> tuple[Budget, Budget]:
+    """The upload's budget and the sync's, on one window of three calls, with plenty of tokens."""
+    clock, window = Clock(), SharedWindow()
+    upload, sync = Budget(Metrics("test"), clock, window), Budget(Metrics("test"), clock, window)
+    upload.answered(answer(X_Rate_Limit_Remaining="3", X_Rate_Limit_Reset="30"))
+    return upload, sync
+
+
+def test_what_one_thread_takes_the_other_does_not_have(db: Connection, two: tuple[Budget, Budget]) -> None:
+    upload, sync = two
+    upload.take(db, Flags(), LIST, SEND)
+    assert sync.take(db, Flags(), LIST)
+    for budget in two:
+        with pytest.raises(NoBudget):
+            budget.take(db, Flags(), LIST)
+
+
+def test_an_answer_to_one_thread_does_not_give_the_other_ones_calls_away(
+    db: Connection, two: tuple[Budget, Budget]
+) -> None:
+    upload, sync = two
+    _, send_id = upload.take(db, Flags(), LIST, SEND)
+    sync.take(db, Flags(), LIST)
+    sync.answered(answer(X_Rate_Limit_Remaining="2", X_Rate_Limit_Reset="29"))
+    with pytest.raises(NoBudget):
+        sync.take(db, Flags(), LIST)
+    upload.give_back(db, send_id, Flags())
+    assert sync.take(db, Flags(), LIST), "what was not made after all is everybody's again"
+
+
+def test_threads_that_race_take_no_more_than_the_window_holds(dsn: str, db: Connection) -> None:
+    fill(db, 20.0)
+    window, start, got = SharedWindow(), threading.Barrier(4), []
+    Budget(Metrics("test"), Clock(), window).answered(answer(X_Rate_Limit_Remaining="7", X_Rate_Limit_Reset="30"))
+
+    def race() -> None:
+        budget, taken = Budget(Metrics("test"), Clock(), window), 0
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            start.wait(10)
+            for _ in range(10):
+                with suppress(NoBudget):
+                    taken += len(budget.take(connection, Flags(), LIST))
+        got.append(taken)
+
+    racers = [threading.Thread(target=race) for _ in range(4)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join(20)
+    assert sum(got) == 7
+
+
+def test_an_empty_bucket_leaves_the_shared_window_as_it_was(db: Connection, two: tuple[Budget, Budget]) -> None:
+    upload, sync = two
+    fill(db, 0.0)
+    with pytest.raises(NoBudget):
+        upload.take(db, Flags(), LIST, SEND)
+    fill(db, 20.0)
+    assert len(sync.take(db, Flags(), LIST, LIST, LIST)) == 3
+
+
+def test_throttling_of_one_closes_the_window_for_both_whatever_is_given_back(
+    db: Connection, two: tuple[Budget, Budget]
+) -> None:
+    upload, sync = two
+    _, send_id = upload.take(db, Flags(), LIST, SEND)
+    sync.throttled({"Retry-After": "12"})
+    upload.give_back(db, send_id, Flags())
+    for budget in two:
+        with pytest.raises(NoBudget) as none_left:
+            budget.take(db, Flags(), LIST)
+        assert none_left.value.seconds == 12
+
+
+def test_while_one_waits_for_a_call_that_it_must_make_the_other_leaves_it(db: Connection) -> None:
+    clock, window = Clock(), SharedWindow()
+    upload, sync = Budget(Metrics("test"), clock, window), Budget(Metrics("test"), clock, window)
+    fill(db, 0.0)
+    with pytest.raises(NoBudget):
+        sync.take(db, Flags(), LIST, must=True)
+    fill(db, 1.0)
+    with pytest.raises(NoBudget):
+        upload.take(db, Flags(), SEND)
+    assert sync.take(db, Flags(), LIST, must=True)
+    fill(db, 1.0)
+    assert upload.take(db, Flags(), SEND), "once it has made it, nothing is kept any more"
+
+
+def test_a_call_is_not_kept_for_one_who_does_not_come(db: Connection) -> None:
+    clock, window = Clock(), SharedWindow()
+    upload, sync = Budget(Metrics("test"), clock, window), Budget(Metrics("test"), clock, window)
+    fill(db, 0.0)
+    with pytest.raises(NoBudget):
+        sync.take(db, Flags(), LIST, must=True)
+    fill(db, 1.0)
+    clock.now += REFILL_SECONDS + 6
+    assert upload.take(db, Flags(), SEND)

@@ -22,6 +22,8 @@ from listener.embedded.drive import DriveSimulator
 from listener.embedded.postgres import EmbeddedPostgres, free_port
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.metrics import Metrics
+from listener.status.archive import Archive
+from listener.status.pages import Sources
 from listener.status.server import StatusServer
 from listener.store import home
 from listener.store.server import compare_clocks, read_server
@@ -366,7 +368,7 @@ def test_a_file_that_cannot_be_opened_is_a_warning(dsn: str, tmp_path: Path) -> 
 
 @contextmanager
 def page(metrics: Metrics) -> Iterator[str]:
-    server = StatusServer(metrics, lambda: True)
+    server = StatusServer(Sources(metrics, lambda: True, Archive("postgresql://127.0.0.1:1/nobody", "test")))
     assert server.start(("127.0.0.1", 0))
     try:
         yield f"127.0.0.1:{server.port}"

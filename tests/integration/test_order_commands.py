@@ -234,6 +234,11 @@ def test_the_timeline_has_what_every_table_knows_in_the_order_of_time(shop: Conn
         "insert into listener.conflicts (order_key, kind, shipstation_order_ids)"
         " values ('T-1', 'several orders', '{77,78}')"
     )
+    shop.execute(
+        "insert into listener.sync_failures (kind, id, order_number, error, next_try)"
+        " values ('apply', '77', ' t-1', 'its row is locked', now())"
+    )
+    assert "is not shown here yet: its row is locked" in answer(dsn, orders.explain, "T-1")
     events = [event["what"] for event in story(dsn, "T-1")["timeline"]]
     assert events[0].startswith("row ")
     assert events.index("is being sent") < events.index("is at ShipStation") < events.index("imported from orders.xml")

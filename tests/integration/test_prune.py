@@ -1,6 +1,7 @@
 """What is too old is taken away, a thousand rows at a time; what is kept for good stays."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import psycopg
 import pytest
@@ -55,6 +56,16 @@ def test_the_mirror_forgets_what_did_not_change_for_long_whenever_it_was_made(db
         )
     assert prune(db) == 1
     assert db.execute("select order_key from listener.mirror").fetchall() == [("young",)]
+
+
+def test_what_rows_show_is_forgotten_with_the_orders(db: Connection) -> None:
+    for number, age in (("old", MIRROR_DAYS_KEPT + 1), ("young", MIRROR_DAYS_KEPT - 1)):
+        db.execute(
+            "insert into listener.links (shipstation_order_id, order_inbox_id, modified_at) values (%s, 1, now() - %s)",
+            [number, timedelta(days=age)],
+        )
+    assert prune(db) == 1
+    assert db.execute("select shipstation_order_id from listener.links").fetchall() == [("young",)]
 
 
 def test_receipts_and_the_ledger_are_kept_for_good(db: Connection) -> None:

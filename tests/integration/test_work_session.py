@@ -104,7 +104,7 @@ def test_a_standby_that_was_deaf_and_hears_leads_on_a_session_that_the_server_wa
     deaf, hears = (RunUpload(Job.LEAD, Source.STARTUP, silence=silence) for silence in (False, True))
     assert loop.session.run(deaf, Flags()).event == Led(leading=False)
     shop.execute("update listener.leader set lease_until = now()")
-    assert loop.session.run(hears, Flags()).event == Led(leading=True)
+    assert loop.session.run(hears, Flags()).event == Led(leading=True, epoch=1)
     assert value_of(loop.session._standing(), "select current_setting('client_connection_check_interval')") == "2s"
 
 

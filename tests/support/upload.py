@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 
 from listener import bell, leader
+from listener.budget import SharedWindow
 from listener.database import Connection, connect_work
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.errors import Transient
@@ -91,7 +92,8 @@ class Leader:
         self.metrics = Metrics("test")
         account.clock = at.utc
         self._shipstation = ShipStation(account.url, account.api_key, account.api_secret)
-        self.upload = UploadOrders(self._shipstation, self.metrics, at.monotonic)
+        self.window = SharedWindow()
+        self.upload = UploadOrders(self._shipstation, self.metrics, at.monotonic, self.window)
         self.lead(url)
 
     def lead(self, url: str) -> None:

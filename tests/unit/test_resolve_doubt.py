@@ -8,7 +8,7 @@ from listener.shipstation.client import DEADLINE_SECONDS
 from listener.store.ledger import Doubtful, Settled
 from listener.store.mirror import There
 from listener.workflows.adopt import Adoption
-from listener.workflows.resolve_doubt import CERTAIN_AFTER_SECONDS, verdict_of, verdict_of_locked
+from listener.workflows.verdicts import CERTAIN_AFTER_SECONDS, verdict_of, verdict_of_locked
 
 STARTED = datetime(2025, 1, 2, 12, 0, tzinfo=UTC)
 ORDER = Doubtful(

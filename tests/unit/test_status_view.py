@@ -40,6 +40,11 @@ def test_markup_and_control_characters_from_outside_are_shown_and_not_obeyed(met
     assert "[bold red]ShipStation[/] said \\x1b[2J" in shown(metrics.snapshot(), colour=True)
 
 
+def test_what_takes_long_says_how_far_it_is(metrics: Metrics) -> None:
+    metrics.set_workflow("xml-import", progress="orders.xml: 200 of 9000 orders written")
+    assert "\n  xml-import: orders.xml: 200 of 9000 orders written\n" in shown(metrics.snapshot())
+
+
 def test_no_contact_is_red_and_says_why() -> None:
     screen = StringIO()
     Console(file=screen, width=100).print(message("no listener answers"))

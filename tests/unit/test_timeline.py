@@ -13,6 +13,7 @@ from listener.story.dossier import (
     HistoryLine,
     Imported,
     Locker,
+    PutAside,
     Quarantined,
     Remote,
     Requeued,
@@ -315,6 +316,13 @@ def test_a_double_and_a_conflict_are_named() -> None:
         "Row 18 has the same number, written ' 1001 ': same number as row 17.",
         "Somebody should look at this: several orders at ShipStation (1, 2).",
     )
+
+
+def test_what_the_sync_could_not_show_is_named_with_the_next_try() -> None:
+    aside = PutAside("its row is locked", NOW + timedelta(seconds=40))
+    said = "What ShipStation has done with it is not shown here yet: its row is locked; next try"
+    (remark,) = remarks(order(row=UPLOADED, ledger=ACCEPTED, put_aside=(aside,)))
+    assert remark == f"{said} at 14:03:10 UTC (in 40 s)."
 
 
 def test_a_lock_is_named_once() -> None:

@@ -121,7 +121,20 @@ class Account:
         self._unlist(record)
         self.by_created.remove(record.created, record.order_id)
         del self.orders[record.order_id]
-        del self._by_key[record.key]
+        if self._by_key.get(record.key) == record.order_id:
+            del self._by_key[record.key]
+
+    def split(self, record: Record, items: list[JsonObject]) -> Record:
+        """Move lines of an order into a new one of the same number, key and status: a part of what it was."""
+        kept = [item for item in record.sent.get("items") or () if item not in items]
+        options = record.sent.get("advancedOptions") or {}
+        of_part = {**options, "mergedOrSplit": True, "parentId": record.order_id}
+        sent = {**record.sent, "orderKey": None, "orderStatus": record.status}
+        part = self.create({**sent, "items": items, "advancedOptions": of_part})
+        del self._by_key[part.key]
+        part.key = record.key
+        self.rewrite(record, {**sent, "items": kept, "advancedOptions": {**options, "mergedOrSplit": True}})
+        return part
 
     # What every change goes through
 

@@ -70,6 +70,12 @@ class ShipStationUser:
             self._account.rewrite(record, {**record.sent, "orderStatus": record.status, **fields})
             return self._done(record)
 
+    def split(self, order: int | str, count: int = 1) -> JsonObject:
+        """Move the first lines of an order into one of their own, and return that."""
+        with self._changed:
+            record = self._find(order)
+            return self._done(self._account.split(record, list(record.sent.get("items") or ())[:count]))
+
     def delete(self, order: int | str) -> None:
         """Delete the order: it disappears from every list."""
         with self._changed:

@@ -17,10 +17,11 @@ export function workflows(all) {
     { text: count(flow.processed), className: "n" },
     { text: count(flow.errors), className: flow.errors ? "n bad" : "n" },
   ]);
-  const failed = Object.entries(all).filter(([, flow]) => flow.last_error);
-  each(get("errors"), failed, ([name]) => name, () => make("li"), (line, [name, flow]) => {
-    prose(line, `${name}, last error ${ago(flow.last_error_at)}: ${flow.last_error}`);
-  });
+  const remarks = Object.entries(all).flatMap(([name, flow]) => [
+    ...(flow.progress ? [[`${name} now`, `${name}: ${flow.progress}`]] : []),
+    ...(flow.last_error ? [[name, `${name}, last error ${ago(flow.last_error_at)}: ${flow.last_error}`]] : []),
+  ]);
+  each(get("errors"), remarks, ([key]) => key, () => make("li"), (line, [, text]) => prose(line, text));
 }
 
 export function wakes(all) {
