@@ -117,8 +117,9 @@ def test_a_rollback_of_the_bell_is_told_with_what_mends_it(
     dsn: str, shop: Connection, asleep: ListenerProcess, window: Open
 ) -> None:
     page = window(asleep).page
-    rollback(dsn, "notify")
     set_flag(shop, "fast_polling_interval", "1")
+    asleep.wait_status(lambda status: status["flags"]["fast_polling_interval"] == 1)
+    rollback(dsn, "notify")
     asleep.wait_status(lambda status: status["degraded"], 15)
     expect(page.locator("#reasons")).to_contain_text("Triggers missing, disabled or altered")
     expect(page.locator("#reasons code")).to_have_text("listener install")
