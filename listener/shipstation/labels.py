@@ -55,15 +55,11 @@ class Tracking:
     by_sku: dict[str, str]
 
 
-def leaves_it_open(labels: Sequence[Label], shown: str) -> bool:
-    """Return whether some of an order's labels do not tell what to show: the number that is shown is not among them."""
-    return bool(shown) and shown not in {label.tracking_number for label in labels}
-
-
 def tracking_of(labels: Sequence[Label], shown: str) -> Tracking | None:
     """Return what to show of an order with these labels; None when none of them is in force.
 
-    shown: the tracking number that is shown now; it stays as long as it is one of those in force
+    shown: the tracking number that is shown now; it stays as long as it is one of those. Labels that nobody asked for
+           may be good as well: what is returned is one that is known to be.
     """
     in_force = sorted((label for label in labels if not label.is_void), key=lambda label: label.made_at)
     if not in_force:

@@ -22,7 +22,6 @@ from listener.shipstation.labels import (
     LabelPage,
     decode_fulfillments,
     decode_shipments,
-    leaves_it_open,
     tracking_of,
 )
 from listener.shipstation.pacific import to_pacific
@@ -135,7 +134,7 @@ class ReadLabels:
             return False
         if batch.took(page):
             return True
-        show_labels(step, batch.found_in_force(), batch.found, complete=batch.page is None)
+        show_labels(step, batch.found_in_force(), batch.found)
         with step.transaction():
             if batch.page is not None:
                 batch.leave(_known_already(step.connection, list(batch.left.values())))
@@ -187,28 +186,17 @@ def _known_already(connection: Connection, orders: Sequence[Wanted]) -> list[Wan
     return known
 
 
-def show_labels(step: SyncStep, orders: Sequence[Wanted], found: dict[str, list[Label]], *, complete: bool) -> None:
-    """Show on the rows of these orders what their labels say. A row that can't be written costs no other one.
-
-    complete: these are all labels that the orders have
-    """
+def show_labels(step: SyncStep, orders: Sequence[Wanted], found: dict[str, list[Label]]) -> None:
+    """Show on the rows of these orders what their labels say. A row that can't be written costs no other one."""
     if not orders:
         return
-    connection, ids = step.connection, [one.shipstation_order_id for one in orders]
+    connection = step.connection
     with step.transaction():
-        rows = links.tracked_rows(connection, ids)
-        open_still = {
-            row.shipstation_order_id
-            for row in rows
-            if not complete and leaves_it_open(found[row.shipstation_order_id], row.tracking_number)
-        }
-        decided = [row for row in rows if row.shipstation_order_id not in open_still]
-        shown = [_shown(row, found[row.shipstation_order_id]) for row in decided]
+        rows = links.tracked_rows(connection, [one.shipstation_order_id for one in orders])
+        shown = [_shown(row, found[row.shipstation_order_id]) for row in rows]
         written = _write(connection, [row for row in shown if row])
         late = {row.shipstation_order_id for row in rows if written.get(row.row_id) is False}
-        links.want_all_shipments(connection, list(open_still))
-        undone = open_still | late
-        links.note_shipments_read(connection, [one for one in orders if one.shipstation_order_id not in undone])
+        links.note_shipments_read(connection, [one for one in orders if one.shipstation_order_id not in late])
         links.put_off_shipments(connection, [one for one in orders if one.shipstation_order_id in late], tried=False)
     step.tally(sum(written.values()))
 

@@ -4,12 +4,15 @@ The sentences of the tests are what holds now; the comments tell what happened t
 """
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.errors import Transient
 from listener.shipstation.watermark import read_watermark
+from listener.store import shop_rows
+from listener.workflows.write_plans import BUSY
 from tests.support.shop import Connection, insert_order, row_of, value_of
 from tests.support.sync import (
     WATERMARK,
@@ -159,10 +162,31 @@ def test_a_row_that_is_locked_waits_for_its_turn_and_nothing_waits_for_it(
     with shop.transaction():
         shop.execute("select from orders_inbox where order_number = 'A-1' for update")
         sync.cycle()
-        assert len(failures(shop)) == 1
+        assert [error for _, _, error, _ in failures(shop)] == [BUSY]
     assert (status_of(shop, "A-1"), status_of(shop, "A-2")) == ("uploaded", "shipped")
     sync.next_cycle()
     assert status_of(shop, "A-1") == "shipped"
+
+
+# What the shop changed between its look and its write was overwritten.
+def test_what_the_shop_does_to_a_row_while_a_page_is_taken_over_stays(
+    sync: Syncing, shop: Connection, account: ShipStationSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in ("A-1", "A-2"):
+        upload(shop, account, number)
+        account.user.hold(number, "2035-12-24")
+    change_rows = shop_rows.change_rows
+
+    def but_first(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        set_row(shop, "A-1", status="awaiting_shipment", shipstation_order_id=None)  # it is to go once more
+        return change_rows(*arguments)
+
+    monkeypatch.setattr(shop_rows, "change_rows", but_first)
+    sync.cycle()
+    assert row_of(shop, "A-1")[:2] == ("awaiting_shipment", None)
+    assert status_of(shop, "A-2") == "on_hold"
+    assert [error for _, _, error, _ in failures(shop)] == [BUSY]
 
 
 # Orders have no trackingNumber; it read one all the same, and wrote NULL over what it had at each update.
@@ -179,6 +203,17 @@ def test_what_shipstation_does_not_say_overwrites_nothing(
     assert shop.execute(f"select {columns} from orders_inbox".encode()).fetchone() == (
         *("T1", "simulated_carrier", "simulated_ground", "Simulated Ground", 2),
     )
+
+
+def test_a_label_without_a_number_takes_no_number_away(
+    sync: Syncing, shop: Connection, account: ShipStationSimulator
+) -> None:
+    upload(shop, account, "A-1")
+    set_row(shop, "A-1", tracking_number="BY-HAND")
+    account.user.mark_shipped("A-1", None, carrier="dhl")
+    sync.cycle()
+    assert tracking_of(shop, "A-1") == "BY-HAND"
+    assert value_of(shop, "select shipping_carrier_code from orders_inbox") == "dhl"
 
 
 # It looked for another order of the same number with a search that matches by the beginning.

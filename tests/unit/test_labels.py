@@ -8,7 +8,6 @@ from listener.errors import Transient
 from listener.shipstation.labels import (
     decode_fulfillments,
     decode_shipments,
-    leaves_it_open,
     tracking_of,
     voided_orders,
 )
@@ -54,10 +53,7 @@ def test_a_return_label_goes_the_other_way() -> None:
     assert number("", shipment("R1", 1, isReturnLabel=True)) is None
 
 
-def test_a_part_of_the_labels_does_not_tell_whether_a_number_that_is_not_among_them_is_good() -> None:
-    assert leaves_it_open(labels(shipment("T1")), "T0")
-    assert not leaves_it_open(labels(shipment("T1"), shipment("T0", voided=True)), "T0")
-    assert not leaves_it_open(labels(shipment("T1")), "")
+def test_a_number_that_none_of_the_labels_has_gives_way_to_one_that_is_in_force() -> None:
     assert number("T0", shipment("T1")) == "T1"
 
 
