@@ -10,10 +10,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,6 +49,8 @@ class Scene:
 def run_demo(count: int, *, stay: bool, port: int, say: Say) -> bool:
     """Play the demo with `count` orders; return whether each arrived exactly once. Raises Fatal."""
     began = time.monotonic()
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: nothing of the demo may live on
+        signal.signal(ending, signal.default_int_handler)
 
     def tell(text: str) -> None:
         say(f"{time.monotonic() - began:7.2f} s  {text}")
@@ -224,5 +227,5 @@ def _wait_for(scene: Scene, query: str, what: str) -> object:
 
 
 def _wait_for_ctrl_c() -> None:
-    """Wait for SIGINT or SIGTERM."""
-    signal.sigwait({signal.SIGINT, signal.SIGTERM})
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()

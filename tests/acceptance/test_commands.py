@@ -123,6 +123,13 @@ def test_the_demo_moves_each_order_once_and_ends_with_0(start: Start) -> None:
     assert demo.lines == []
 
 
+def test_a_demo_that_stays_leaves_nothing_behind_when_it_is_told_to_end(start: Start) -> None:
+    demo = start("demo", "--orders", "1", "--stay", "--port", str(free_port()), PYTHONUNBUFFERED="1")
+    eventually(lambda: demo.output, lambda lines: any("Ctrl-C ends it" in line for line in lines), timeout=60)
+    assert demo.stop(signal.SIGTERM) == 0
+    assert demo.output[-1].endswith("listener stopped with exit code 0")
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_the_simulator_prints_what_to_export_serves_it_and_ends_with_0(start: Start, how: signal.Signals) -> None:
     simulator = start("simulate", "--fault", "drive:delay:seconds=0", PYTHONUNBUFFERED="1")
