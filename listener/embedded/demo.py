@@ -69,7 +69,7 @@ def run_demo(count: int, *, stay: bool, port: int, say: Say) -> bool:
         exact = _report(scene, count)
         _ship_one(scene)
         if stay:
-            say(f"\nStill running. Status: http://127.0.0.1:{port}/status.json   ShipStation: {scene.shipstation.url}")
+            say(f"\nStill running. Status: http://127.0.0.1:{port}   ShipStation: {scene.shipstation.url}")
             say(f"DATABASE_URL={scene.url}")
             say(f"Another file: curl --data-binary @orders.xml {scene.drive.url}/_simulator/files   Ctrl-C ends it.")
             _wait_for_ctrl_c()

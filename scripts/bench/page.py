@@ -3,7 +3,7 @@
     python scripts/bench/page.py [--rounds 8] [--viewers 3]
 
 Answers: 100,000 orders in the inbox, 10,000 of them pending, a full day of figures; each question is put when no answer
-of the database is kept any more. Upload: 4,000 orders a round, one round with viewers who ask as the page does (and
+of the database is kept any more. Upload: 10,000 orders a round, one round with viewers who ask as the page does (and
 open an order every 3 s) and one without, in turn; the ratio is of the medians. On a busy machine that ratio is mostly
 noise; the listener's own CPU time, an idle while with viewers and one without, is not.
 """
@@ -25,7 +25,7 @@ from listener.embedded.postgres import free_port
 from listener.minutes import Figures, Minute
 from listener.store.minutes import keep_minutes
 
-OLD, PENDING, A_ROUND = 90_000, 10_000, 4_000
+OLD, PENDING, A_ROUND = 90_000, 10_000, 10_000
 KEPT_SECONDS = 2.1
 IDLE_SECONDS = 20.0
 
@@ -77,6 +77,7 @@ def viewers(address: str, count: int) -> Iterator[None]:
     ended = threading.Event()
 
     def look(every: float, path: str) -> None:
+        ask(address, path)
         while not ended.wait(every):
             ask(address, path)
 
