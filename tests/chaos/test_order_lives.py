@@ -8,6 +8,7 @@ across the nights in which ShipStation's clock repeats an hour, or leaves one ou
 import random
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -139,11 +140,14 @@ class Lives:
         for _ in range(self.dice.randint(0, 2)):
             numbers = [order["orderNumber"] for order in self.account.orders] or ["none"]
             fault = self.dice.choice(WRONGS)(self.dice, self.dice.choice(numbers))
-            fields = {name: getattr(fault, name) for name in fault.__slots__}
-            paths = ("*", "/orders", "/shipments", "/orders/*")
-            fields |= {"path": self.dice.choice(paths), "probability": self.dice.choice([0.2, 0.5, 1.0])}
-            fields |= {"seed": self.dice.randrange(1000), "times": self.dice.choice([1, 3, None])}
-            self.account.inject(Fault(**fields))
+            fault = replace(
+                fault,
+                path=self.dice.choice(["*", "/orders", "/shipments", "/orders/*"]),
+                probability=self.dice.choice([0.2, 0.5, 1.0]),
+                seed=self.dice.randrange(1000),
+                times=self.dice.choice([1, 3, None]),
+            )
+            self.account.inject(fault)
 
     def one_cycle(self) -> None:
         """Run a cycle, or a part of one; die at some statement, sometimes."""
