@@ -117,6 +117,7 @@ begin
                    where object = 'schema listener' and not existed or file = '002_ledger') then
         return;
     end if;
+    drop table if exists listener.links, listener.sync_failures, listener.sync_state;
     drop table if exists listener.imported_orders, listener.quarantine, listener.imports, listener.minutes,
         listener.config_log, listener.api_calls, listener.budget, listener.requeues, listener.conflicts,
         listener.mirror_state, listener.mirror, listener.history, listener.ledger, listener.home, listener.leader;
