@@ -114,13 +114,13 @@ def read_indexes(connection: Connection, wanted: Sequence[Index]) -> Indexes:
 
 NEEDED: dict[str, str] = {
     "orders_inbox": "select, insert, update",
-    "order_items_inbox": "select, insert",
+    "order_items_inbox": "select, insert, update, delete",
     "configuration_params": "select",
     "workflow_controls": "select, update",
     "polling_state": "select, update",
     "sync_watermark": "select, insert, update",
-    "shipped_orders": "select, insert, update",
-    "shipped_items": "select, insert, update",
+    "shipped_orders": "select, insert, update, delete",
+    "shipped_items": "select, insert, update, delete",
     "shipstation_order_line_items": "select, insert",
     "bundle_skus": "select",
     "bundle_components": "select",

@@ -120,8 +120,9 @@ def test_an_index_that_was_left_half_built_is_dropped_and_ours_built_again(dsn: 
 GRANTS = """
 grant usage on schema listener to {role};
 grant select, insert, update, delete on all tables in schema listener to {role};
-grant select, insert, update on orders_inbox, sync_watermark, shipped_orders, shipped_items to {role};
-grant select, insert on order_items_inbox, shipstation_order_line_items to {role};
+grant select, insert, update on orders_inbox, sync_watermark to {role};
+grant select, insert, update, delete on order_items_inbox, shipped_orders, shipped_items to {role};
+grant select, insert on shipstation_order_line_items to {role};
 grant select, update on workflow_controls, polling_state to {role};
 grant select on configuration_params, bundle_skus, bundle_components, sku_lot to {role};
 grant usage on sequence orders_inbox_id_seq, order_items_inbox_id_seq, sync_watermark_id_seq, shipped_orders_id_seq,
