@@ -13,10 +13,11 @@ from listener.store.text import storable
 
 
 class ShippedOrder(NamedTuple):
-    """A row of `shipped_orders`. What is None leaves a value alone."""
+    """A row of `shipped_orders`. What is None leaves a value alone; `ordered_on` stands for a ship date that is unknown."""
 
     order_number: str
-    ship_date: date
+    ship_date: date | None
+    ordered_on: date
     customer_email: str | None
     total_items: int | None
     shipstation_order_id: str
@@ -33,7 +34,8 @@ select * from unnest(%(numbers)s::text[], %(dates)s::text[], %(emails)s::text[],
                      %(ids)s::text[], %(carrier_codes)s::text[], %(carrier_ids)s::text[], %(service_codes)s::text[],
                      %(service_names)s::text[])
 on conflict (order_number) do update set
-    ship_date = excluded.ship_date, customer_email = coalesce(excluded.customer_email, s.customer_email),
+    ship_date = case when s.order_number = any (%(dated)s) then excluded.ship_date else s.ship_date end,
+    customer_email = coalesce(excluded.customer_email, s.customer_email),
     total_items = coalesce(excluded.total_items, s.total_items), shipstation_order_id = excluded.shipstation_order_id,
     shipping_carrier_code = coalesce(excluded.shipping_carrier_code, s.shipping_carrier_code),
     shipping_carrier_id = coalesce(excluded.shipping_carrier_id, s.shipping_carrier_id),
@@ -41,7 +43,8 @@ on conflict (order_number) do update set
     shipping_service_name = coalesce(excluded.shipping_service_name, s.shipping_service_name)
 where (s.ship_date, s.customer_email, s.total_items, s.shipstation_order_id, s.shipping_carrier_code,
        s.shipping_carrier_id, s.shipping_service_code, s.shipping_service_name) is distinct from
-      (excluded.ship_date, coalesce(excluded.customer_email, s.customer_email),
+      (case when s.order_number = any (%(dated)s) then excluded.ship_date else s.ship_date end,
+       coalesce(excluded.customer_email, s.customer_email),
        coalesce(excluded.total_items, s.total_items), excluded.shipstation_order_id,
        coalesce(excluded.shipping_carrier_code, s.shipping_carrier_code),
        coalesce(excluded.shipping_carrier_id, s.shipping_carrier_id),
@@ -56,7 +59,8 @@ def put_shipped_orders(connection: Connection, orders: Sequence[ShippedOrder]) -
     orders = sorted(orders, key=lambda order: order.order_number)
     parameters = {
         "numbers": [order.order_number for order in orders],
-        "dates": [order.ship_date.isoformat() for order in orders],
+        "dated": [order.order_number for order in orders if order.ship_date],
+        "dates": [(order.ship_date or order.ordered_on).isoformat() for order in orders],
         "emails": [storable(order.customer_email) for order in orders],
         "totals": [order.total_items for order in orders],
         "ids": [order.shipstation_order_id for order in orders],

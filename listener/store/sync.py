@@ -108,12 +108,16 @@ from unnest(%(kinds)s::text[], %(ids)s::text[], %(numbers)s::text[], %(payloads)
      as failed (kind, id, number, payload, error)
 on conflict (kind, id) do update set
     order_number = excluded.order_number, payload = excluded.payload, error = excluded.error, tries = f.tries + 1,
-    next_try = clock_timestamp() + pg_catalog.make_interval(secs => least(60 * 2 ^ least(f.tries + 1, 20), 86400))
+    next_try = clock_timestamp() + pg_catalog.make_interval(
+        secs => least(60 * 2 ^ least(f.tries + 1, 20), case excluded.kind when 'apply' then 3600 else 86400 end))
 """
 
 
 def record_failures(connection: Connection, failures: Sequence[Failure], *, first_try_in: float = 60.0) -> None:
-    """Put these aside, to be tried again after a minute, or when said otherwise, then after twice as long each time."""
+    """Put these aside, to be tried again after a minute, or when said otherwise, then after twice as long each time.
+
+    At the latest after an hour where that costs no call, else after a day.
+    """
     parameters = {
         "first": first_try_in,
         "kinds": [failure.kind for failure in failures],

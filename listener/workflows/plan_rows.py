@@ -136,7 +136,8 @@ def _change(order: RemoteOrder, details: Details, row: LocalRow, word: Word, *, 
 def _shipped(order: RemoteOrder, details: Details, row: LocalRow, *, whole: bool) -> ShippedOrder:
     return ShippedOrder(
         order_number=row.order_number,
-        ship_date=details.ship_date or details.order_date or order.modified_at.date(),
+        ship_date=details.ship_date,
+        ordered_on=details.order_date or order.created_at.date(),
         customer_email=row.customer_email or details.customer_email or None,
         total_items=(details.pieces if whole else 0) or row.total_items or None,
         shipstation_order_id=row.shipstation_order_id or order.shipstation_order_id,

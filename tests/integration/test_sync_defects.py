@@ -216,6 +216,19 @@ def test_a_label_without_a_number_takes_no_number_away(
     assert value_of(shop, "select shipping_carrier_code from orders_inbox") == "dhl"
 
 
+def test_a_ship_date_that_is_not_said_takes_none_away(
+    sync: Syncing, shop: Connection, account: ShipStationSimulator
+) -> None:
+    upload(shop, account, "A-1", orderDate="2035-07-01T00:00:00")
+    upload(shop, account, "A-2", orderDate="2035-07-01T00:00:00")
+    shop.execute("insert into shipped_orders (order_number, ship_date) values ('A-1', '2035-07-09')")
+    for number in ("A-1", "A-2"):
+        account.user.edit(number, orderStatus="shipped")
+    sync.cycle()
+    dates = shop.execute("select order_number, ship_date from shipped_orders order by 1").fetchall()
+    assert dates == [("A-1", "2035-07-09"), ("A-2", "2035-07-01")]
+
+
 # It looked for another order of the same number with a search that matches by the beginning.
 def test_numbers_that_only_begin_alike_have_nothing_to_do_with_each_other(
     sync: Syncing, shop: Connection, account: ShipStationSimulator
