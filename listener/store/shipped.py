@@ -13,7 +13,7 @@ from listener.store.text import storable
 
 
 class ShippedOrder(NamedTuple):
-    """A row of `shipped_orders`. What is None leaves a value alone; `ordered_on` stands for a ship date that is unknown."""
+    """A row of `shipped_orders`. None leaves a value alone; `ordered_on` stands in for a ship date nobody knows."""
 
     order_number: str
     ship_date: date | None
