@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from functools import partial
 from typing import Any
 
 import psycopg
@@ -123,9 +122,8 @@ def test_a_client_that_leaves_in_the_middle_takes_its_transaction_along(
 
 def test_a_server_connection_that_was_ended_is_opened_again(dsn: str, client: Connection) -> None:
     with psycopg.connect(dsn, autocommit=True) as admin:
+        if admin.info.server_version < 140000:
+            pytest.skip("before PostgreSQL 14 nobody can be told when a backend has gone")
         for _ in range(2):
-            pid = value_of(client, PID)
-            admin.execute("select pg_terminate_backend(%s)", [pid])
-            gone = "select count(*) = 0 from pg_stat_activity where pid = %s"
-            eventually(partial(value_of, admin, gone, pid))
+            admin.execute("select pg_terminate_backend(%s, 5000)", [value_of(client, PID)])
     assert all(value_of(client, "select 1") for _ in range(4))

@@ -40,6 +40,8 @@ def test_every_statement_of_the_listener_is_allowed(worker: Connection) -> None:
         except psycopg.errors.InsufficientPrivilege as error:
             refused[name] = str(error)
         worker.execute("deallocate this")
+    if worker.info.server_version < 140000:  # there superusers alone see it; doctor says that it could not look
+        refused.pop("listener.store.catalog.SUBSCRIPTIONS_SQL", None)
     assert not refused
 
 
