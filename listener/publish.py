@@ -130,10 +130,11 @@ class Publisher:
 
     def _log_uninstalled(self, before: State, after: State) -> None:
         if _is_uninstalled(after) and not _is_uninstalled(before):
-            said = bool(
+            text = UNINSTALLED
+            if (
                 self._missing_triggers
-            )  # the bell goes first in a rollback of everything: one command mends both
-            text = UNINSTALLED.partition(":")[0] if said else UNINSTALLED
+            ):  # their line has named the command: in a rollback of everything the bell goes first
+                text = UNINSTALLED.partition(":")[0]
             logger.warning("Waiting: %s", text, extra={"event": "uninstalled"})
         elif _is_uninstalled(before) and not _is_uninstalled(after):
             logger.info("The listener's own tables are there again", extra={"event": "installed"})

@@ -25,7 +25,8 @@ begin
         select 'listener.' || c.relname
         from (values ('leader', 'epoch'), ('home', 'system_identifier'), ('ledger', 'order_key'),
                      ('history', 'order_key'), ('mirror', 'order_key'), ('mirror_state', 'watermark'),
-                     ('conflicts', 'order_key'), ('requeues', 'order_key'), ('budget', 'tokens'),
+                     ('conflicts', 'order_key'), ('links', 'shown_status'), ('sync_failures', 'next_try'),
+                     ('sync_state', 'reconciled_at'), ('requeues', 'order_key'), ('budget', 'tokens'),
                      ('api_calls', 'endpoint'), ('config_log', 'verdict'), ('minutes', 'process'), ('imports', 'revision'),
                      ('quarantine', 'import_id'), ('imported_orders', 'order_key')) as ours (name, column_name)
         join pg_catalog.pg_class c on c.oid = pg_catalog.to_regclass('listener.' || ours.name)

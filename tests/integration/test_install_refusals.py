@@ -1,5 +1,6 @@
 """What an install can't do, it says in a sentence, and changes nothing; who keeps it waiting is named."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -112,6 +113,15 @@ def test_what_is_in_the_way_in_our_schema_is_named_and_survives_an_uninstall(
         install(production_dsn)
     uninstall(production_dsn)
     assert catalog(production_dsn) == before
+
+
+def test_every_table_of_ours_is_looked_for_before_it_is_made() -> None:
+    looking, _, making = (sql_dir() / INSTALL[1]).read_text().partition("insert into listener.installed")
+    assert not [
+        name
+        for name in re.findall(r"create table if not exists listener\.(\w+)", making)
+        if f"('{name}', '" not in looking
+    ]
 
 
 @pytest.mark.parametrize("name", ["note_new_states", "tell_flags"])

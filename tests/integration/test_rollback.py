@@ -85,7 +85,7 @@ def test_the_rollback_of_everything_is_the_three_down_files(dsn: str) -> None:
     whole, *parts = (
         (sql_dir() / file).read_text().split("set search_path", 1)[1] for file in ("rollback/all.sql", *UNINSTALL)
     )
-    assert whole == "set search_path".join(parts)
+    assert whole == "set search_path".join(parts), "copy the three into rollback/all.sql again, from search_path on"
 
 
 def test_the_bell_is_off_at_once_while_somebody_holds_the_table(dsn: str) -> None:
