@@ -90,14 +90,13 @@ def test_without_its_triggers_orders_go_with_the_heartbeat_and_an_install_brings
     assert sent(account) == ["BEAT-1", "BELL-1"]
 
 
-def wait_for_tries(shop: Connection, count: int) -> None:
-    """Wait until the listener has opened so many sessions to lead on."""
-    pids: set[int] = set()
-    query = "select pid from pg_stat_activity where application_name like 'listener % work'"
+def wait_for_tries(process: ListenerProcess, count: int) -> None:
+    """Wait until it has tried to lead so many times: each failure sets the time of the next try."""
+    times: set[str] = set()
 
     def seen() -> int:
-        pids.update(pid for (pid,) in shop.execute(query.encode()))
-        return len(pids)
+        times.add(process.status()["workflows"]["shipstation-upload"]["next_due_at"])
+        return len(times)
 
     eventually(seen, lambda number: number >= count, timeout=10)
 
@@ -125,7 +124,7 @@ def test_everything_can_be_taken_away_under_a_running_listener_and_put_back(
     assert eventually(lambda: row_of(shop, "ON-ITS-WAY"), lambda row: row[1]) == ("uploaded", there, None)
     insert_order(shop, "MEANWHILE")
     process.wait_status(lambda status: any("listener install" in reason for reason in status["degraded"]))
-    wait_for_tries(shop, 3)
+    wait_for_tries(process, 3)
     assert process.status("/health/live")
     install(dsn)
     assert account.wait_for_orders(2, 20)

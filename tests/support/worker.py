@@ -12,7 +12,10 @@ LOGIN = "listener_login"
 
 
 def as_worker(url: str) -> str:
-    """Let the role in to this database, if it is there and the listener installed; return the address for its login."""
+    """Let the role in to this database, if it is there and the listener installed; return the address for its login.
+
+    Where that cannot get in (no server yet, a pooler that knows one user alone), the address stays as it is.
+    """
     if conninfo_to_dict(url)["user"] == LOGIN:
         return url
     with suppress(psycopg.OperationalError), psycopg.connect(url, autocommit=True) as owner:
@@ -20,7 +23,11 @@ def as_worker(url: str) -> str:
             with open_session(url) as session:
                 run_pieces(session, "roles.sql")
         make_login(owner)
-    return make_conninfo(url, user=LOGIN)
+    theirs = make_conninfo(url, user=LOGIN)
+    with suppress(psycopg.OperationalError):
+        psycopg.connect(theirs).close()
+        return theirs
+    return url
 
 
 def make_login(owner: psycopg.Connection) -> None:
