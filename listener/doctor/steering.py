@@ -1,4 +1,4 @@
-"""Judges of how the listener is steered: flags, switches, and what each idle policy costs. Pure."""
+"""Judges of how the listener is steered: flags, switches, and what it costs when idle. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,9 +14,8 @@ from listener.story.wording import command, instant
 KEEPALIVE_SECONDS = 15
 DAY_SECONDS = 86_400
 
-SLEEPING_BEAT_SECONDS = 3600
-STATEMENTS_OF_A_NEW_START = 25
-"""After each sleep the listener does what it does at a start: LISTEN, the probe, the lead, a settle, a look."""
+STATEMENTS_OF_A_CYCLE = 4
+"""Of the sync, when nothing has changed at ShipStation."""
 
 WHERE = "category = 'Polling' and sku is null"
 
@@ -46,14 +45,17 @@ def _refused(seen: FlagRows, refusal: Refusal) -> Finding:
 
 def _good_value(name: str, accepted: str | None) -> str:
     """Return what a listener has in force now: the last value that it accepted, if that is one still."""
-    if accepted is not None:
-        try:
-            READERS[name].read(accepted.strip())
-        except Rejected:
-            pass
-        else:
-            return accepted
+    if accepted is not None and _is_taken(name, accepted):
+        return accepted
     return as_texts(Flags())[name]
+
+
+def _is_taken(name: str, value: str) -> bool:
+    try:
+        READERS[name].read(value.strip())
+    except Rejected:
+        return False
+    return True
 
 
 def _double(name: str, rows: Sequence[FlagRow]) -> Finding:
@@ -76,24 +78,16 @@ def judge_switches(switches: Sequence[Switch]) -> Iterator[Finding]:
 
 
 def judge_idle(flags: Flags) -> Iterator[Finding]:
-    """What each idle policy costs in statements of an idle day, and in seconds for an order that is not heard."""
-    for policy in ("always_on", "allow_sleep"):
-        in_force = " (in force)" if policy == flags.idle_policy else ""
-        costs = f"about {statements_a_day(flags, policy):,} statements an idle day"
-        yield info(f"idle_policy = {policy}{in_force}: {costs}; {_worst_case(flags, policy)}")
-
-
-def statements_a_day(flags: Flags, policy: str) -> int:
-    """Return what heartbeat and pings ask of an idle day: each session is spoken to every 15 s at least."""
-    if policy == "allow_sleep":
-        return DAY_SECONDS // SLEEPING_BEAT_SECONDS * STATEMENTS_OF_A_NEW_START
-    pings = DAY_SECONDS / KEEPALIVE_SECONDS
-    return round(max(DAY_SECONDS / flags.fast_polling_interval, pings) + pings)
-
-
-def _worst_case(flags: Flags, policy: str) -> str:
-    if policy == "allow_sleep":
-        wakes = f"the order that wakes a suspended database waits {SLEEPING_BEAT_SECONDS} s at most"
-        return f"{wakes}, or until SIGUSR1"
+    """What an idle day costs in statements, and an order that is not heard in seconds."""
     seconds = flags.fast_polling_interval if flags.fast_polling_enabled else OLD_BEHAVIOUR_SECONDS
-    return f"the database never suspends, and an order whose bell is lost waits {seconds:.0f} s at most"
+    costs = f"about {statements_a_day(flags):,} statements an idle day, so that a database never suspends"
+    yield info(f"the listener asks {costs}; an order whose bell is lost waits {seconds:.0f} s at most")
+    if flags.idle_policy == "allow_sleep":
+        yield warning("idle_policy = allow_sleep has no effect: this version works as with always_on")
+
+
+def statements_a_day(flags: Flags) -> int:
+    """Return what an idle day takes: each session is spoken to every 15 s at least, and the sync has its cycles."""
+    pings = DAY_SECONDS / KEEPALIVE_SECONDS
+    cycles = DAY_SECONDS / flags.sync_interval
+    return round(max(DAY_SECONDS / flags.fast_polling_interval, pings) + pings + cycles * STATEMENTS_OF_A_CYCLE)

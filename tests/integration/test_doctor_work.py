@@ -78,13 +78,13 @@ def test_who_switched_a_workflow_off_is_told(dsn: str, shop: Connection) -> None
     assert "`listener resume xml-import`" in found.todo
 
 
-def test_what_each_idle_policy_costs_is_told(dsn: str, shop: Connection) -> None:
+def test_what_an_idle_day_costs_is_told_and_that_a_policy_of_sleep_has_no_effect(dsn: str, shop: Connection) -> None:
     set_flag(shop, "fast_polling_interval", "30")
-    always, asleep = told(dsn, "idle")
-    assert "always_on (in force): about 11,520 statements an idle day" in always.sentence
-    assert "waits 30 s at most" in always.sentence
-    assert "allow_sleep: about 600 statements" in asleep.sentence
-    assert "waits 3600 s at most" in asleep.sentence
+    (costs,) = told(dsn, "idle")
+    assert "about 14,400 statements an idle day" in costs.sentence
+    assert "waits 30 s at most" in costs.sentence
+    set_flag(shop, "idle_policy", "allow_sleep")
+    assert the_one(dsn, "idle", "warning").sentence.startswith("idle_policy = allow_sleep has no effect")
 
 
 def test_orders_that_are_due_while_nobody_leads_are_an_error(dsn: str, shop: Connection) -> None:

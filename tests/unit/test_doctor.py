@@ -115,11 +115,11 @@ def test_triggers_that_are_off_for_the_whole_server_are_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("interval", "policy", "statements"),
-    [(15, "always_on", 11_520), (3600, "always_on", 11_520), (1, "always_on", 92_160), (15, "allow_sleep", 600)],
+    ("interval", "cycle", "statements"),
+    [(15, 120, 14_400), (3600, 120, 14_400), (1, 120, 95_040), (15, 86_400, 11_524)],
 )
-def test_what_an_idle_day_costs(interval: int, policy: str, statements: int) -> None:
-    assert statements_a_day(Flags(fast_polling_interval=interval), policy) == statements
+def test_what_an_idle_day_costs(interval: int, cycle: int, statements: int) -> None:
+    assert statements_a_day(Flags(fast_polling_interval=interval, sync_interval=cycle)) == statements
 
 
 @pytest.fixture
