@@ -130,11 +130,8 @@ class Publisher:
 
     def _log_uninstalled(self, before: State, after: State) -> None:
         if _is_uninstalled(after) and not _is_uninstalled(before):
-            text = UNINSTALLED
-            if (
-                self._missing_triggers
-            ):  # their line has named the command: in a rollback of everything the bell goes first
-                text = UNINSTALLED.partition(":")[0]
+            # In a rollback of everything the bell goes first, and its line has named the command.
+            text = UNINSTALLED.partition(":")[0] if self._missing_triggers else UNINSTALLED
             logger.warning("Waiting: %s", text, extra={"event": "uninstalled"})
         elif _is_uninstalled(before) and not _is_uninstalled(after):
             logger.info("The listener's own tables are there again", extra={"event": "installed"})

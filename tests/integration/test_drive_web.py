@@ -142,10 +142,10 @@ def test_one_connection_serves_many_questions(source: Drive, drive: DriveSimulat
 
 
 def test_a_connection_that_was_closed_meanwhile_is_replaced_unheard(source: Drive, drive: DriveSimulator) -> None:
-    source.listing()
+    before = source.listing()
     drive.stop()
     drive.start()
-    source.listing()
+    assert source.listing() == before
 
 
 def test_no_failure_tells_a_secret(drive: DriveSimulator, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

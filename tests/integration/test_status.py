@@ -369,7 +369,9 @@ def test_it_stops_within_a_second_though_connections_hang_and_frees_the_address(
 
 
 def test_a_server_that_was_never_started_can_be_stopped() -> None:
-    StatusServer(some_sources()).stop()
+    never = StatusServer(some_sources())
+    never.stop()
+    assert never.port is None
 
 
 def test_the_process_keeps_its_signal_handlers_and_its_logging() -> None:

@@ -43,25 +43,27 @@ def test_a_check_logs_the_line_that_grep_and_awk_look_for(metrics: Metrics, capl
     ]
 
 
+UNKNOWN_WORKFLOW = {
+    "enabled": True,
+    "state": None,
+    "checks": 0,
+    "skips": 0,
+    "skip_rate": 0,
+    "processed": 0,
+    "errors": 0,
+    "check_ms_avg": 0,
+    "last_run_at": None,
+    "next_due_at": None,
+    "backoff_until": None,
+    "progress": None,
+    "last_error": None,
+    "last_error_at": None,
+}
+
+
 def test_what_is_not_known_yet_is_zero_null_or_empty(metrics: Metrics) -> None:
     snapshot = metrics.snapshot()
     assert datetime.fromisoformat(snapshot.pop("started_at")).utcoffset() is not None
-    unknown = {
-        "enabled": True,
-        "state": None,
-        "checks": 0,
-        "skips": 0,
-        "skip_rate": 0,
-        "processed": 0,
-        "errors": 0,
-        "check_ms_avg": 0,
-        "last_run_at": None,
-        "next_due_at": None,
-        "backoff_until": None,
-        "progress": None,
-        "last_error": None,
-        "last_error_at": None,
-    }
     flags = snapshot.pop("flags")
     assert (flags["fast_polling_enabled"], flags["fast_polling_interval"], flags["idle_policy"]) == (
         True,
@@ -76,7 +78,7 @@ def test_what_is_not_known_yet_is_zero_null_or_empty(metrics: Metrics) -> None:
         "pending": 0,
         "oldest_pending_seconds": 0,
         "held_back": 0,
-        "workflows": dict.fromkeys(["shipstation-upload", "xml-import", "unified-shipstation-sync"], unknown),
+        "workflows": dict.fromkeys(["shipstation-upload", "xml-import", "unified-shipstation-sync"], UNKNOWN_WORKFLOW),
         "wakes": dict.fromkeys(["notify", "heartbeat", "startup", "reconnect", "retry", "manual"], 0),
         "missed_notifications": 0,
         "api_budget": {"used_last_hour": 0, "limit": 0, "waiting_seconds": 0},
