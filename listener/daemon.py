@@ -22,7 +22,7 @@ from listener.budget import SharedWindow
 from listener.database import Connection, connect_step
 from listener.ears import Ears
 from listener.errors import Fatal, Transient
-from listener.events import Action, Event, Led, RunImport, RunSync, RunUpload, Simple, Source, Stop
+from listener.events import Action, Event, Led, Nudged, RunImport, RunSync, RunUpload, Simple, Source, Stop
 from listener.log import calling_at_errors, redactor
 from listener.metrics import Metrics
 from listener.publish import Publisher
@@ -136,9 +136,13 @@ class Daemon:
     def _collect(self) -> list[Event]:
         """Return what has happened."""
         self._signals.drain()
-        events = self._ears.hear(leading=self._state.leading)
+        events = self._ears.hear(leading=self._state.leading, dormant=self._state.dormant)
         while self._finished:
             events += self._finished.popleft()()
+        if self._signals.look:
+            self._signals.look = False
+            logger.info("SIGUSR1: looking now", extra={"event": "nudged"})
+            events.append(Nudged())
         if self._signals.stop and not self._stopping.is_set():
             logger.info("Stopping: the step under way is finished first", extra={"event": "stopping"})
             self._stopping.set()

@@ -56,7 +56,9 @@ WORK_SETTINGS: dict[str, str] = {
     "tcp_user_timeout": "6s",
 }
 
-WORK_SETTINGS_14: dict[str, str] = {"client_connection_check_interval": "2s", "idle_session_timeout": "35s"}
+IDLE_LIMIT = {"idle_session_timeout": "35s"}
+NO_IDLE_LIMIT = {"idle_session_timeout": "0"}
+WORK_SETTINGS_14: dict[str, str] = {"client_connection_check_interval": "2s"} | IDLE_LIMIT
 
 SET_SQL = """
 select pg_catalog.set_config(name, value, false) from unnest(%s::text[], %s::text[]) as s (name, value)
@@ -73,19 +75,35 @@ def connect_work(url: str, name: str) -> Connection:
     Raises Transient when the database cannot be reached.
     """
     connection = _connect(url, name, CLIENT_SETTINGS, prepare_threshold=0)
-    newer = WORK_SETTINGS_14 if connection.info.server_version >= 140000 else {}
     try:
-        make_ours(connection, WORK_SETTINGS | newer)
+        make_ours(connection, WORK_SETTINGS | _since_14(connection, WORK_SETTINGS_14))
     except psycopg.Error as error:
         connection.close()
         raise Transient(sentence(error)) from error
     return connection
 
 
+def prepare_to_listen(connection: Connection) -> None:
+    """Give a LISTEN session our settings. It holds no lock, so that it may be silent for as long as it likes."""
+    make_ours(connection, _since_14(connection, NO_IDLE_LIMIT))
+
+
+def limit_idling(connection: Connection, *, limited: bool) -> None:
+    """Let the server end a work session that is silent for 35 s, or not."""
+    _set(connection, _since_14(connection, IDLE_LIMIT if limited else NO_IDLE_LIMIT))
+
+
 def make_ours(connection: Connection, more: dict[str, str] | None = None) -> None:
     """Give a session our settings. Behind a transaction pooler they would stay with whoever comes next."""
-    settings = SESSION_SETTINGS | (more or {})
+    _set(connection, SESSION_SETTINGS | (more or {}))
+
+
+def _set(connection: Connection, settings: dict[str, str]) -> None:
     connection.execute(SET_SQL, [list(settings), list(settings.values())])
+
+
+def _since_14(connection: Connection, settings: dict[str, str]) -> dict[str, str]:
+    return settings if connection.info.server_version >= 140000 else {}
 
 
 def connect_step(url: str, name: str) -> Connection:
@@ -128,3 +146,8 @@ def _connect(url: str, name: str, settings: dict[str, int], prepare_threshold: i
 def sentence(error: BaseException) -> str:
     """Return the first line of a driver's message; it names host and port, never a password."""
     return str(error).strip().split("\n", 1)[0]
+
+
+def fault_of(error: BaseException) -> str:
+    """Return an error in one line that says what to do."""
+    return UNINSTALLED if is_uninstalled(error) else sentence(error)

@@ -61,15 +61,22 @@ class Ears:
             )
         return Listening(session.deaf)
 
-    def hear(self, *, leading: bool) -> list[Event]:
-        """Drain the session: every bell that has rung and every answer that has come."""
+    def hear(self, *, leading: bool, dormant: bool = False) -> list[Event]:
+        """Drain the session: every bell that has rung and every answer that has come.
+
+        dormant: the server may close it, and it stays closed for a while
+        """
         if self._session is None:
             return []
         now = time.monotonic()
         try:
             rang, answers = self._session.read(now)
         except Transient as error:
-            return self._lost(error)
+            if not dormant:
+                return self._lost(error)
+            logger.info("The database has closed its sessions: the next look opens them", extra={"event": "suspended"})
+            self._drop()
+            return [ListenLost()]
         events: list[Event] = [Rang(channel) for channel in rang]
         if any(channel in (Channel.FLAGS, Channel.WORKFLOWS) for channel in rang):
             self._because, self._seen_at = Source.NOTIFY, now

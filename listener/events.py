@@ -118,12 +118,14 @@ class Beaten:
     """The end of a BEAT job.
 
     fresh:   a due order that was never tried
+    restless: the next beat may find what no bell announces: an order that waits for its items, a bell that is off
     muted:   a stranger holds the silence lock
     foreign: in what this database differs from the one of the first run; '' for not at all
     """
 
     due: bool
     fresh: bool = False
+    restless: bool = False
     muted: bool = False
     foreign: str = ""
 
@@ -174,6 +176,11 @@ class Synced:
 
 
 @dataclass(frozen=True, slots=True)
+class Nudged:
+    """SIGUSR1: look now, at everything."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """SIGTERM or SIGINT: end the steps under way, begin none."""
 
@@ -193,6 +200,7 @@ Event = (
     | SessionLost
     | Imported
     | Synced
+    | Nudged
     | Stop
 )
 
@@ -207,6 +215,7 @@ class Job(StrEnum):
     BEAT = "beat"
     SILENCE = "silence"
     PING = "ping"
+    DOZE = "doze"  # keep the session without being asked anything
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,9 +237,10 @@ class RunUpload:
 
 @dataclass(frozen=True, slots=True)
 class RunImport:
-    """Run one step of the import in its thread."""
+    """Run one step of the import in its thread. `quiet`: only say whether anything is new, and ask no database."""
 
     source: Source
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True)

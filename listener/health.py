@@ -84,9 +84,10 @@ def _judge(snapshot: Snapshot) -> Iterator[tuple[Colour, str]]:
 
 def _stands_still(snapshot: Snapshot) -> bool:
     """No order can move. Why, `degraded` says."""
-    cut_off = snapshot["role"] != "leader" and not snapshot["listening"]
+    state = snapshot["workflows"]["shipstation-upload"]["state"]
+    cut_off = snapshot["role"] != "leader" and not snapshot["listening"] and state != "dormant"
     asleep_for_good = snapshot["deaf"] and not snapshot["flags"]["fast_polling_enabled"]
-    return cut_off or asleep_for_good or snapshot["workflows"]["shipstation-upload"]["state"] in ("lost", "held")
+    return cut_off or asleep_for_good or state in ("lost", "held")
 
 
 def _recent(name: str) -> Measure:

@@ -36,6 +36,16 @@ def periodic_after_change(before: State, state: State, now: float) -> State:
     )
 
 
+def periodic_nudged(state: State, now: float) -> State:
+    """Let both look now, unless they are at it."""
+    imports, sync = state.imports, state.sync
+    if not imports.running:
+        imports = replace(imports, due_at=min(imports.due_at, now), source=Source.MANUAL)
+    if not (sync.running or sync.under_way):
+        sync = replace(sync, due_at=min(sync.due_at, now), source=Source.MANUAL)
+    return replace(state, imports=imports, sync=sync)
+
+
 def periodic_failed(state: State, event: Failed, now: float) -> State:
     """Back off: 60 s after the first error, and a minute more after each further one, up to five."""
     workflow = state.imports if event.workflow == IMPORT else state.sync

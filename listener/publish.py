@@ -50,6 +50,7 @@ class Publisher:
             self._metrics.set(**UNKNOWN)
         _log_backoffs(before, state, now)
         _log_hold(before, state)
+        _log_dormancy(before, state)
         self._metrics.set(
             role="leader" if state.leading else "standby",
             listening=state.listening,
@@ -78,7 +79,9 @@ class Publisher:
             SYNC,
             enabled=SYNC in state.enabled,
             state=_sync_state(state),
-            next_due_at=_instant(sync.due_at, now) if sync.available else None,
+            next_due_at=_instant(max(sync.due_at, state.beat_at) if state.dormant else sync.due_at, now)
+            if sync.available
+            else None,
             backoff_until=_instant(sync.due_at, now) if sync.backing_off else None,
         )
 
@@ -103,7 +106,7 @@ class Publisher:
                 f"held, nothing is uploaded: this looks like a restored copy ({state.foreign}); if this is production,"
                 f" run `{THIS_IS_PRODUCTION}` with the listener's own LISTEN_DATABASE_URL"
             )
-        if not state.listening:
+        if not (state.listening or state.dormant):
             reasons.append("not listening: the LISTEN session is lost, reconnecting")
         if state.upload.lost and not state.leading:
             reasons.append(f"no work session, trying on: {state.upload.lost}")
@@ -174,6 +177,8 @@ def _upload_state(state: State) -> str:
         return "disabled"
     if state.foreign:
         return "held"
+    if state.dormant:
+        return "dormant"
     return "backoff" if state.upload.backing_off else state.upload.phase.value
 
 
@@ -196,9 +201,17 @@ def _sync_state(state: State) -> str:
         return "disabled"
     if state.foreign:
         return "held"
+    if state.dormant:
+        return "dormant"
     if sync.backing_off:
         return "backoff"
     return "running" if sync.running else "waiting" if state.upload.phase is not Phase.STANDBY else "standby"
+
+
+def _log_dormancy(before: State, after: State) -> None:
+    if after.dormant and not before.dormant:
+        text = "No work for %ds: the database may sleep. The next look is in an hour, or at a file, a bell or SIGUSR1"
+        logger.info(text, after.flags.idle_after, extra={"event": "dormant"})
 
 
 def _instant(at: float, now: float) -> datetime | None:

@@ -9,21 +9,27 @@ from collections.abc import Iterable
 from dataclasses import replace
 from math import inf
 
+from listener.dormancy import arise, dormant_from, is_work, lie_down
 from listener.events import Action, Event, Job, Phase, RunImport, RunSync, RunUpload, Simple, Source
-from listener.state import State
-from listener.transitions import KEEPALIVE_SECONDS, ON_EVENT, PATIENT_AFTER_SECONDS, upload_becomes, wake
+from listener.state import KEEPALIVE_SECONDS, State
+from listener.transitions import ON_EVENT, PATIENT_AFTER_SECONDS, upload_becomes, wake
 
 
 def react(state: State, events: Iterable[Event], now: float) -> tuple[State, tuple[Action, ...]]:
     """Fold `events` into `state`, then start what is due: the whole decision of the loop."""
+    flags = state.flags
+    worked = False
     for event in events:
         state = ON_EVENT[type(event)](state, event, now)
+        worked |= is_work(event)
+    worked |= state.flags != flags
+    state = replace(state, worked_at=now if worked else min(state.worked_at, now))
     if state.stopping:
         idle = state.upload.job is None and not state.imports.running and not state.sync.running
         return state, (Simple.QUIT,) if idle else ()
     actions: list[Action] = []
     # A long drain must not starve the beat.
-    for due in (_link, _ping, _config, _missed, _beat, _upload, _import, _sync):
+    for due in (arise, _link, _ping, _config, _missed, _beat, _upload, _import, _sync, lie_down):
         state, action = due(state, now)
         actions += [action] if action else []
     return state, tuple(actions)
@@ -33,9 +39,9 @@ def next_due(state: State) -> float:
     """Return when `react` has something to do even if nothing happens; monotonic seconds."""
     if state.stopping:
         return inf
-    if not (state.listening or state.connecting):
+    if not (state.listening or state.connecting or state.dormant):
         return 0.0
-    u, times = state.upload, [state.ping_at, state.probe_at, state.beat_at, state.missed_at]
+    u, times = state.upload, [state.ping_at, state.probe_at, state.beat_at, state.missed_at, dormant_from(state)]
     if u.job is None and state.may_work:
         times += [u.due_at, u.kept_alive_at if state.leading else inf, u.retry_at if _heeds_retries(state) else inf]
     if state.import_may_run:
@@ -46,7 +52,7 @@ def next_due(state: State) -> float:
 
 
 def _link(state: State, now: float) -> tuple[State, Action | None]:
-    if not state.connecting and (not state.listening or now >= state.probe_at):
+    if not (state.connecting or state.dormant) and (not state.listening or now >= state.probe_at):
         return replace(state, connecting=True, probe_at=inf), Simple.CONNECT
     return state, None
 
@@ -121,7 +127,7 @@ def _import(state: State, now: float) -> tuple[State, Action | None]:
     imports = state.imports
     if not state.import_may_run or now < imports.due_at:
         return state, None
-    return replace(state, imports=replace(imports, running=True)), RunImport(imports.source)
+    return replace(state, imports=replace(imports, running=True)), RunImport(imports.source, state.dormant)
 
 
 def _sync(state: State, now: float) -> tuple[State, Action | None]:

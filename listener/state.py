@@ -18,6 +18,12 @@ from math import inf
 from listener.events import IMPORT, SYNC, UPLOAD, WORKFLOWS, Job, Phase, Source
 from listener.flags import Flags
 
+KEEPALIVE_SECONDS = 15.0
+"""The server ends a session that is silent for 35 s (`database`): two of these may fail before that."""
+
+DORMANT_SECONDS = 3600.0
+"""Between two looks of a listener that lets the database sleep (`dormancy`)."""
+
 OLD_BEHAVIOUR_SECONDS = 300.0
 """Upload and import with fast_polling_enabled = false: the cycle of the scripts that came before."""
 
@@ -92,6 +98,8 @@ class State:
     beat_owed: bool = False  # it fell on a job under way, and follows when that ends
     missed_at: float = inf
     config_rang: bool = False
+    dormant: bool = False  # nothing is asked of the database
+    worked_at: float = inf  # when it last was used for something; inf: before the first turn
     requeued: int = 0  # the newest order that somebody asked another try for
     configured: bool = False  # flags and switches have been read: nothing is done that the tables may deny
     epoch: int = 0  # in which this process leads, or has led
@@ -128,11 +136,13 @@ class State:
     def sync_may_run(self) -> bool:
         """The sync is switched on, this is no restored copy, and no step of it is under way."""
         ready = self.sync.available and not self.sync.running and self.configured and not self.foreign
-        return self.leading and ready and SYNC in self.enabled
+        return self.leading and ready and SYNC in self.enabled and not self.dormant
 
     @property
     def heartbeat_seconds(self) -> float:
         """How often the inbox is looked at unasked. A stranger on our lock mutes every bell: look each second."""
+        if self.dormant:
+            return DORMANT_SECONDS
         return 1.0 if self.upload.muted else float(self.flags.fast_polling_interval)
 
     @property

@@ -21,6 +21,7 @@ from listener.events import (
     Led,
     Listening,
     ListenLost,
+    Nudged,
     Passed,
     Phase,
     Rang,
@@ -29,12 +30,9 @@ from listener.events import (
     Stop,
     Synced,
 )
-from listener.periodic import imported, periodic_after_change, periodic_due, periodic_failed, synced
+from listener.periodic import imported, periodic_after_change, periodic_due, periodic_failed, periodic_nudged, synced
 from listener.retry import WORKFLOW_BACKOFF, seconds_before
-from listener.state import OLD_BEHAVIOUR_SECONDS, State
-
-KEEPALIVE_SECONDS = 15.0
-"""The server ends a session that is silent for 35 s (`database`): two of these may fail before that."""
+from listener.state import KEEPALIVE_SECONDS, OLD_BEHAVIOUR_SECONDS, State
 
 FIRST_BEAT_SECONDS = 1.0
 """A new leader's figures (pending, connections, triggers) come from its first beat: soon, and not in an hour."""
@@ -56,6 +54,11 @@ def wake(state: State, source: Source, now: float, *, checked: bool = False) -> 
     return upload_becomes(
         state, phase=Phase.AWAKE, source=source, due_at=now, x=None, checked=checked, rung=False, backing_off=False
     )
+
+
+def _stay_awake(state: State, until: float) -> State:
+    """Put off dormancy: something is to be tried before."""
+    return replace(state, worked_at=max(state.worked_at, until - state.flags.idle_after))
 
 
 def _rest(state: State, until: float, *, backing_off: bool = False) -> State:
@@ -106,7 +109,17 @@ def _listening(state: State, event: Listening, now: float) -> State:
 
 
 def _listen_lost(state: State, _: ListenLost, now: float) -> State:
-    return _changed(replace(state, listening=False, ping_at=inf), Source.RECONNECT, now)
+    state = replace(state, listening=False, ping_at=inf)
+    return state if state.dormant else _changed(state, Source.RECONNECT, now)
+
+
+def _nudged(state: State, _: Nudged, now: float) -> State:
+    u, state = state.upload, periodic_nudged(state, now)
+    if not state.leading:
+        return upload_becomes(state, due_at=now)
+    if u.job:
+        return upload_becomes(state, rethink=True, source=Source.MANUAL)
+    return wake(state, Source.MANUAL, now) if state.upload_switched_on else state
 
 
 def _changed(state: State, source: Source, now: float) -> State:
@@ -120,7 +133,7 @@ def _changed(state: State, source: Source, now: float) -> State:
 
 def _configured(state: State, event: Configured, now: float) -> State:
     before, was_backing_off = state, state.upload.backing_off
-    beat_at = state.beat_at if state.configured else inf  # the first beat keeps time by the first flags read
+    beat_at = state.beat_at if state.configured or state.leading else inf  # it keeps time by the first flags read
     state = replace(state, configured=True, beat_at=beat_at)
     state = replace(state, flags=event.flags, enabled=event.enabled, requeued=event.requeued)
     state = replace(state, beat_at=min(state.beat_at, now + state.heartbeat_seconds))
@@ -157,6 +170,7 @@ def _led(state: State, event: Led, now: float) -> State:
     state = upload_becomes(state, kept_alive_at=now + KEEPALIVE_SECONDS)
     state = replace(state, foreign=event.foreign, epoch=event.epoch)
     state = replace(state, beat_at=min(state.beat_at, now + FIRST_BEAT_SECONDS))
+    state = _stay_awake(state, now + FIRST_BEAT_SECONDS)
     state = periodic_due(state, source, now)
     if source is Source.STARTUP:
         return _resume(state, source, now)
@@ -167,7 +181,8 @@ def _led(state: State, event: Led, now: float) -> State:
 def _job_ended(state: State, now: float) -> tuple[State, State | None]:
     """Return the state without its job and, where the world changed meanwhile, the state to go on from instead."""
     u = state.upload
-    state = upload_becomes(state, job=None, rethink=False, rung=False, kept_alive_at=now + KEEPALIVE_SECONDS)
+    keep_alive_at = inf if state.dormant else now + KEEPALIVE_SECONDS
+    state = upload_becomes(state, job=None, rethink=False, rung=False, kept_alive_at=keep_alive_at)
     if u.rethink:
         return state, _resume(state, u.source if u.source is Source.RECONNECT else Source.MANUAL, now)
     if u.rung:
@@ -255,7 +270,9 @@ def _failed(state: State, event: Failed, now: float) -> State:
 
 def _session_lost(state: State, event: SessionLost, now: float) -> State:
     gone = {"job": None, "x": None, "rung": False, "rethink": False, "silence_due": False}
-    return upload_becomes(state, phase=Phase.STANDBY, due_at=now + event.retry_in, lost=event.reason, **gone)
+    due_at = now + event.retry_in
+    state = _stay_awake(state, due_at + LEAD_EVERY_SECONDS)
+    return upload_becomes(state, phase=Phase.STANDBY, due_at=due_at, lost=event.reason, **gone)
 
 
 def _stop(state: State, _: Stop, __: float) -> State:
@@ -277,5 +294,6 @@ ON_EVENT: dict[type, Callable[[State, Any, float], State]] = {
     SessionLost: _session_lost,
     Imported: imported,
     Synced: synced,
+    Nudged: _nudged,
     Stop: _stop,
 }

@@ -22,7 +22,7 @@ from psycopg import pq, sql
 from tenacity import RetryCallState
 
 from listener import retry
-from listener.database import Connection, connect_step, make_ours, sentence, unmendable
+from listener.database import Connection, connect_step, prepare_to_listen, sentence, unmendable
 from listener.errors import Fatal, Transient
 from listener.events import Channel
 
@@ -169,7 +169,7 @@ def _listen_once(url: str, name: str, stopping: threading.Event, at_start: bool)
     try:
         deaf = not hears(connection, url, name)
         if not deaf:  # a pooler would keep our settings, and our channels, for whoever comes next
-            make_ours(connection)
+            prepare_to_listen(connection)
             for channel in Channel:
                 connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
         if at_start:

@@ -14,7 +14,15 @@ from typing import assert_never
 import psycopg
 
 from listener import bell, leader, retry
-from listener.database import UNINSTALLED, Connection, connect_step, connect_work, is_lost, is_uninstalled
+from listener.database import (
+    UNINSTALLED,
+    Connection,
+    connect_step,
+    connect_work,
+    fault_of,
+    is_lost,
+    limit_idling,
+)
 from listener.errors import Transient
 from listener.events import (
     UPLOAD,
@@ -33,11 +41,12 @@ from listener.events import (
 from listener.flags import Flags
 from listener.metrics import Metrics
 from listener.minutes import Minute
-from listener.store import home, ledger
+from listener.store import ledger
 from listener.store.minutes import keep_minutes
 from listener.store.progress import BeatRow, beat
 from listener.store.prune import prune
 from listener.store.rows import revive_completed
+from listener.whereabouts import Whereabouts
 from listener.workflows.claim_orders import rehearse
 from listener.workflows.upload_orders import UploadOrders
 
@@ -53,7 +62,7 @@ COUNTED = (Job.PASS, Job.BEAT)
 class Ended:
     """How a job ended, and what its beat saw, if it was one.
 
-    began_at:   when the beat's statement was sent; monotonic seconds
+    began_at:   of the beat's statement; monotonic seconds
     muffled_by: who has kept the silence lock from us for a minute
     """
 
@@ -86,10 +95,11 @@ class WorkSession:
         self._epoch = 0
         self._by_lease = False
         self._silence = bell.Silence(clock)
+        self._dozing = False
         self._seen_due = 0
         self._failed_tries = 0
         self._last_fault = self._last_error = ""
-        self._here = home.Home("", "", "")
+        self._whereabouts = Whereabouts(dry_run=dry_run)
         self._pruned_at = float("-inf")
 
     def run(self, action: RunUpload, flags: Flags) -> Ended:
@@ -125,10 +135,12 @@ class WorkSession:
         connection.close()
 
     def _run(self, action: RunUpload, flags: Flags) -> Ended:
+        self._doze(dozing=action.job is Job.DOZE)
+        if action.job is Job.DOZE:
+            return Ended(Done())
         if action.job is Job.LEAD:
             leading = self._lead(flags, by_lease=not action.silence)
-            foreign = self._foreign(home.read_home(self._standing())) if leading else ""
-            return Ended(Led(leading, foreign=foreign, epoch=self._epoch))
+            return Ended(Led(leading, foreign=self._whereabouts.difference if leading else "", epoch=self._epoch))
         connection = self._standing()
         if self._by_lease:
             self._renew_lease(connection, hearing=action.silence)
@@ -148,6 +160,12 @@ class WorkSession:
             case _ as never:
                 assert_never(never)
         return Ended(Done())
+
+    def _doze(self, *, dozing: bool) -> None:
+        """Let the session stand for as long as nobody speaks to it, or no longer."""
+        if dozing is not self._dozing and self._connection is not None and not self._connection.closed:
+            limit_idling(self._connection, limited=not dozing)
+        self._dozing = dozing
 
     def _ping(self, connection: Connection) -> None:
         """Keep the session alive; between beats that are far apart, with the minutes that are over."""
@@ -190,23 +208,12 @@ class WorkSession:
         if epoch is None:
             return False
         self._epoch = epoch
-        self._look_around(self._connection)
+        self._whereabouts.look_around(self._connection)
         self._upload.begin(self._connection, epoch, flags)
         doubtful = ledger.doubt_what_was_sent(self._connection, epoch)
         rehearse(self._connection)
         logger.info("Leading (epoch %d, %d orders in doubt)", epoch, doubtful, extra={"event": "leading"})
         return True
-
-    def _look_around(self, connection: Connection) -> None:
-        """See which database this is. The first run remembers it; a dry run sends nothing, and need not hold back."""
-        self._here = home.where_it_is(connection)
-        if not self._dry_run:
-            home.note_first_run(connection, self._here)
-        elif foreign := home.differences(self._here, home.read_home(connection)):
-            logger.warning("A run would hold all orders here: %s", foreign, extra={"event": "foreign"})
-
-    def _foreign(self, remembered: list[str] | None) -> str:
-        return "" if self._dry_run else home.differences(self._here, remembered)
 
     def _pass(self, connection: Connection, action: RunUpload, flags: Flags) -> Event:
         self._silence.keep(connection, wanted=action.silence)
@@ -243,8 +250,9 @@ class WorkSession:
         revived = revive_completed(connection) if seen.incomplete and action.check and not self._dry_run else 0
         self._seen_due += revived
         fresh = seen.fresh > 0 and not self._dry_run
-        muted, foreign = seen.muted_by is not None, self._foreign(seen.home)
-        event = Beaten(seen.due + revived > 0, fresh=fresh, muted=muted, foreign=foreign)
+        restless = seen.incomplete or bool(seen.missing_triggers)
+        muted, foreign = seen.muted_by is not None, self._whereabouts.compare(seen.home)
+        event = Beaten(seen.due + revived > 0, fresh=fresh, restless=restless, muted=muted, foreign=foreign)
         return Ended(event, seen, started, self._silence.kept_from_us_by(connection))
 
     def _note_beat(self, seen: BeatRow, duration_ms: float) -> None:
@@ -264,20 +272,23 @@ class WorkSession:
         uninstalled = leader.nobody_can_lead(self._connection, error)
         lost = self._connection is None or isinstance(error, leader.LeadLost) or is_lost(self._connection, error)
         if not (lost or uninstalled) and action.job is not Job.LEAD:
-            fault = _fault(error)
+            fault = fault_of(error)
             self._metrics.error("upload", fault)
             if fault != self._last_error:
                 logger.warning("Upload error: %s", fault, extra={"event": "upload_error"})
                 self._last_error = fault
-            if action.job in (Job.BEAT, Job.PING):
+            if action.job in (Job.BEAT, Job.PING, Job.DOZE):
                 return BeatFailed()
             return Failed(UPLOAD, fault, getattr(error, "retry_after", None))
+        expected = self._dozing  # a database that has slept meanwhile has closed it
         self._drop()
         self._failed_tries += 1
         retry_in = retry.seconds_before(retry.RECONNECT, self._failed_tries)
         if uninstalled:
             return SessionLost(retry_in, UNINSTALLED)
-        fault = _fault(error)
+        if expected:
+            return SessionLost(retry_in)
+        fault = fault_of(error)
         if fault != self._last_fault:
             logger.warning("The work session was lost: %s", fault, extra={"event": "session_lost"})
             self._last_fault = fault
@@ -286,9 +297,4 @@ class WorkSession:
     def _drop(self) -> None:
         if self._connection is not None:
             self._connection.close()
-        self._connection, self._silence.held, self._epoch = None, False, 0
-
-
-def _fault(error: Exception) -> str:
-    """Return an error in one line that says what to do."""
-    return UNINSTALLED if is_uninstalled(error) else str(error).strip().split("\n", 1)[0]
+        self._connection, self._silence.held, self._epoch, self._dozing = None, False, 0, False

@@ -29,7 +29,8 @@ def run(dry_run: bool) -> int:
       SHIPSTATION_API_KEY_FILE=/run/secrets/key SHIPSTATION_API_SECRET_FILE=/run/secrets/secret  listener run
       listener run --dry-run    the same without the request; imports nothing, changes no order
 
-    Exits with 0 when asked to stop, with 2 when a setting is wrong or `listener install` has not been run.
+    SIGUSR1 makes it look now, at everything. Exits with 0 when asked to stop, with 2 when a setting is wrong or
+    `listener install` has not been run.
     """
     try:
         settings = read_settings(os.environ)

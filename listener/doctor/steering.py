@@ -8,14 +8,17 @@ from listener.doctor.quoting import literal
 from listener.doctor.seen.work import FlagRow, FlagRows, Switch
 from listener.errors import Rejected
 from listener.flags import READERS, Flags, Refusal, as_texts, parse_flags
-from listener.state import OLD_BEHAVIOUR_SECONDS
+from listener.state import DORMANT_SECONDS, KEEPALIVE_SECONDS, OLD_BEHAVIOUR_SECONDS
 from listener.story.wording import command, instant
 
-KEEPALIVE_SECONDS = 15
 DAY_SECONDS = 86_400
+LOOKS_A_DAY = round(DAY_SECONDS / DORMANT_SECONDS)
 
 STATEMENTS_OF_A_CYCLE = 4
 """Of the sync, when nothing has changed at ShipStation."""
+
+STATEMENTS_OF_A_LOOK = 50
+"""Of two new sessions: LISTEN, lead, look, settle, beat, and a cycle of the sync."""
 
 WHERE = "category = 'Polling' and sku is null"
 
@@ -78,12 +81,21 @@ def judge_switches(switches: Sequence[Switch]) -> Iterator[Finding]:
 
 
 def judge_idle(flags: Flags) -> Iterator[Finding]:
-    """What an idle day costs in statements, and an order that is not heard in seconds."""
+    """What an idle day costs under either policy in statements, and an order that is not heard in seconds."""
     seconds = flags.fast_polling_interval if flags.fast_polling_enabled else OLD_BEHAVIOUR_SECONDS
-    costs = f"about {statements_a_day(flags):,} statements an idle day, so that a database never suspends"
-    yield info(f"the listener asks {costs}; an order whose bell is lost waits {seconds:.0f} s at most")
-    if flags.idle_policy == "allow_sleep":
-        yield warning("idle_policy = allow_sleep has no effect: this version works as with always_on")
+    sleeps = flags.idle_policy == "allow_sleep"
+    here, there = ("", " (in force)") if sleeps else (" (in force)", "")
+    yield info(
+        f"idle_policy = always_on{here}: about {statements_a_day(flags):,} statements an idle day, so that a database"
+        f" never suspends; an order whose bell is lost waits {seconds:.0f} s at most"
+    )
+    yield info(
+        f"idle_policy = allow_sleep{there}: about {LOOKS_A_DAY * STATEMENTS_OF_A_LOOK:,} statements an idle day, none"
+        f" between two looks; an order that wakes a suspended database waits {DORMANT_SECONDS:.0f} s at most, or for"
+        " SIGUSR1"
+    )
+    if sleeps and not (flags.fast_polling_enabled and flags.notify_enabled):
+        yield warning("allow_sleep has no effect while fast_polling_enabled or notify_enabled is false")
 
 
 def statements_a_day(flags: Flags) -> int:

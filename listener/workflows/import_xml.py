@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import psycopg
 
-from listener.database import UNINSTALLED, Connection, is_uninstalled
+from listener.database import Connection, fault_of
 from listener.errors import Rejected, Transient
 from listener.events import StepReport
 from listener.metrics import Metrics
@@ -59,16 +59,22 @@ class ImportXml:
         self._begun: set[_Key] = set()  # and not brought to an end: such a file must not stand before the others
         self._unreadable: tuple[tuple[str, str], ...] = ()
 
-    def step(self, source_of_wake: str) -> StepReport:
-        """Look at the source, and import what is new. Raises Transient; what was not committed is done again."""
+    def step(self, source_of_wake: str, *, quiet: bool = False) -> StepReport:
+        """Look at the source, and import what is new. Raises Transient; what was not committed is done again.
+
+        quiet: only say whether there is anything new, and leave the database alone
+        """
         try:
-            listing, new = self._check(source_of_wake)
+            listing, new = self._check(source_of_wake, quiet=quiet)
             self._name_unreadable(listing)
+            if quiet:
+                self.close()
+                return StepReport(more=bool(new), retry_after=SETTLED_AFTER_SECONDS if listing.unsettled else None)
             done, left_alone = self._import_some(new)
         except psycopg.Error as error:
             self.close()
             self._known = set()  # the tables may have been rolled back, or restored
-            raise Transient(_sentence(error)) from error
+            raise Transient(fault_of(error)) from error
         unsettled = bool(listing.unsettled) or left_alone
         return StepReport(done, more=done < len(new), retry_after=SETTLED_AFTER_SECONDS if unsettled else None)
 
@@ -78,13 +84,14 @@ class ImportXml:
         if connection is not None:
             connection.close()
 
-    def _check(self, wake: str) -> tuple[Listing, list[SourceFile]]:
+    def _check(self, wake: str, *, quiet: bool) -> tuple[Listing, list[SourceFile]]:
         """Return what is there and which of it is new, by one METRICS line."""
         started, action, new = time.perf_counter(), "error", []
         try:
             listing = self._source.listing()
-            self._move_polling_state(len(listing.files))
-            new = self._new(listing)
+            if not quiet:
+                self._move_polling_state(len(listing.files))
+            new = self._new(listing, quiet=quiet)
             action = "process" if new else "skip"
         finally:
             self._metrics.check(
@@ -113,10 +120,10 @@ class ImportXml:
             self._connection = self._connect()
         return self._connection
 
-    def _new(self, listing: Listing) -> list[SourceFile]:
+    def _new(self, listing: Listing, *, quiet: bool) -> list[SourceFile]:
         """Return the files that nobody has read, by name. Of the others only those are remembered that are there."""
         files = {_key(file): file for file in listing.files}
-        if unknown := files.keys() - self._known:
+        if (unknown := files.keys() - self._known) and not quiet:
             self._known |= imports.known_files(self._open(), self._source.source, unknown)
         self._known &= files.keys()
         self._begun &= files.keys() - self._known
@@ -177,7 +184,3 @@ class ImportXml:
         if refused := counts.refused - counts.standing:
             text = "Of the orders of %s, %d are refused: `listener imports --quarantine` says why"
             logger.warning(text, name, refused, extra={"event": "orders_refused"})
-
-
-def _sentence(error: psycopg.Error) -> str:
-    return UNINSTALLED if is_uninstalled(error) else str(error).strip().partition("\n")[0]

@@ -27,7 +27,7 @@ class ImportRunner:
         self._metrics.step(IMPORT)
         self._metrics.set_workflow(IMPORT, last_run_at=datetime.now(UTC))
         try:
-            report = self._workflow.step(action.source.value)
+            report = self._workflow.step(action.source.value, quiet=action.quiet)
         except (Transient, psycopg.Error) as error:
             fault = str(error).strip().split("\n", 1)[0]
             if fault not in (self._fault, UNINSTALLED):  # the latter is said once, for all workflows together

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import psycopg
 
-from listener.database import UNINSTALLED, is_uninstalled, sentence
+from listener.database import UNINSTALLED, fault_of
 from listener.errors import Transient
 from listener.events import SYNC, Event, Failed, RunSync
 from listener.flags import Flags
@@ -34,7 +34,7 @@ class SyncRunner:
         try:
             synced = self._workflow.step(action.epoch, flags, action.source.value)
         except (Transient, psycopg.Error) as error:
-            return self._failed(error, _fault(error))
+            return self._failed(error, fault_of(error))
         except Exception as error:
             logger.exception("Sync error: %s", error, extra={"event": "bug"})
             return self._failed(error, self._fault)
@@ -55,7 +55,3 @@ class SyncRunner:
         reason = fault or "an error of the listener's own, see the log"
         self._metrics.error(SYNC, reason)
         return Failed(SYNC, reason, getattr(error, "retry_after", None))
-
-
-def _fault(error: Exception) -> str:
-    return UNINSTALLED if is_uninstalled(error) else sentence(error)

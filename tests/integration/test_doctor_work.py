@@ -78,13 +78,21 @@ def test_who_switched_a_workflow_off_is_told(dsn: str, shop: Connection) -> None
     assert "`listener resume xml-import`" in found.todo
 
 
-def test_what_an_idle_day_costs_is_told_and_that_a_policy_of_sleep_has_no_effect(dsn: str, shop: Connection) -> None:
+def test_what_an_idle_day_costs_is_told_of_either_policy(dsn: str, shop: Connection) -> None:
     set_flag(shop, "fast_polling_interval", "30")
-    (costs,) = told(dsn, "idle")
-    assert "about 14,400 statements an idle day" in costs.sentence
-    assert "waits 30 s at most" in costs.sentence
+    awake, asleep = [finding.sentence for finding in told(dsn, "idle")]
+    assert "always_on (in force): about 14,400 statements an idle day" in awake
+    assert "waits 30 s at most" in awake
+    assert "allow_sleep: about 1,200 statements an idle day" in asleep
+    assert "waits 3600 s at most, or for SIGUSR1" in asleep
     set_flag(shop, "idle_policy", "allow_sleep")
-    assert the_one(dsn, "idle", "warning").sentence.startswith("idle_policy = allow_sleep has no effect")
+    assert "allow_sleep (in force)" in told(dsn, "idle")[1].sentence
+
+
+def test_a_policy_of_sleep_that_another_flag_keeps_awake_is_a_warning(dsn: str, shop: Connection) -> None:
+    set_flag(shop, "idle_policy", "allow_sleep")
+    set_flag(shop, "notify_enabled", "false")
+    assert the_one(dsn, "idle", "warning").sentence.startswith("allow_sleep has no effect")
 
 
 def test_orders_that_are_due_while_nobody_leads_are_an_error(dsn: str, shop: Connection) -> None:

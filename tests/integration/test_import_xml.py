@@ -296,6 +296,25 @@ def test_every_check_has_its_metrics_line(shop: Shop, caplog: pytest.LogCaptureF
     assert shop.metrics.snapshot()["workflows"]["xml-import"]["processed"] == 3
 
 
+def test_a_quiet_look_says_whether_there_is_something_new_and_asks_no_database(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.put("a.xml", orders_xml("1"))
+    shop.run()
+    shop.put("b.xml", orders_xml("2"))
+    opened = len(shop.connections)
+    assert shop.workflow.step("heartbeat", quiet=True) == StepReport(retry_after=1.0), "it is being written, perhaps"
+    assert all(connection.closed for connection in shop.connections)
+    shop.now += 1
+    checks(caplog)
+    assert shop.workflow.step("heartbeat", quiet=True) == StepReport(more=True)
+    assert checks(caplog) == ["METRICS: workflow=xml-import exists=True count=1 action=process source=heartbeat"]
+    assert (len(shop.connections), shop.numbers()) == (opened, ["1"])
+    shop.run()
+    assert shop.workflow.step("heartbeat", quiet=True) == StepReport()
+    assert shop.numbers() == ["1", "2"]
+
+
 def test_a_missing_folder_is_an_error_and_its_return_needs_no_restart(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:

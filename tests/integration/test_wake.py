@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from listener import wake
@@ -329,3 +330,9 @@ def test_a_stop_before_the_first_try_connects_to_nobody(empty_dsn: str) -> None:
     stopping.set()
     with pytest.raises(Transient, match="stopping"):
         connect_listen(empty_dsn, NAME, stopping, at_start=True)
+
+
+def test_a_listen_session_may_be_silent_for_as_long_as_it_likes(listen: Listen, dsn: str, db: Connection) -> None:
+    name = conninfo_to_dict(dsn)["dbname"]
+    db.execute(sql.SQL("alter database {} set idle_session_timeout = '9s'").format(sql.Identifier(str(name))))
+    assert value_of(listen()._connection, "select current_setting('idle_session_timeout')") == "0"

@@ -7,7 +7,22 @@ import psycopg
 import pytest
 
 from listener.embedded.shipstation import ShipStationSimulator
-from listener.events import WORKFLOWS, Configured, Event, Job, Led, Listening, Phase, Rang, RunUpload, Simple, Source
+from listener.events import (
+    WORKFLOWS,
+    Beaten,
+    Configured,
+    Done,
+    Event,
+    Job,
+    Led,
+    Listening,
+    Phase,
+    Rang,
+    RunUpload,
+    SessionLost,
+    Simple,
+    Source,
+)
 from listener.flags import Flags
 from listener.locks import SILENCE_KEY
 from listener.metrics import Metrics
@@ -121,3 +136,36 @@ def test_whom_a_stranger_has_silenced_is_found_when_the_stranger_has_gone(
     loop.on(seconds=2)
     assert ear.heard() == []
     assert value_of(shop, "select status from orders_inbox") == "uploaded"
+
+
+IDLE_LIMIT = "select current_setting('idle_session_timeout')"
+
+
+def test_a_dozing_session_may_be_silent_for_as_long_as_it_likes_and_then_no_longer(
+    loop: Loop, shop: Connection, ear: Ear
+) -> None:
+    loop.on(Listening(deaf=False), CONFIGURED)
+    doze, beat = RunUpload(Job.DOZE, Source.STARTUP), RunUpload(Job.BEAT, Source.HEARTBEAT)
+    assert loop.session.run(doze, Flags()).event == Done()
+    assert value_of(loop.session._standing(), IDLE_LIMIT) == "0"
+    insert_order(shop, "A-1")
+    assert ear.heard() == [""], "it leads on"
+    assert loop.session.run(beat, Flags()).event == Beaten(due=True, fresh=True)
+    assert value_of(loop.session._standing(), IDLE_LIMIT) == "35s"
+
+
+def test_a_session_that_was_closed_while_it_dozed_is_no_fault(
+    loop: Loop, shop: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    loop.on(Listening(deaf=False), CONFIGURED)
+    loop.session.run(RunUpload(Job.DOZE, Source.STARTUP), Flags())
+    pid = loop.session._standing().info.backend_pid
+    shop.execute("select pg_terminate_backend(%s, 5000)", [pid])
+    lost = loop.session.run(RunUpload(Job.BEAT, Source.HEARTBEAT), Flags()).event
+    assert isinstance(lost, SessionLost)
+    assert (lost.reason, caplog.messages) == ("", [])
+    assert loop.session.run(RunUpload(Job.LEAD, Source.RECONNECT), Flags()).event == Led(leading=True, epoch=2)
+
+
+def test_before_there_is_a_session_there_is_none_to_doze(loop: Loop) -> None:
+    assert loop.session.run(RunUpload(Job.DOZE, Source.STARTUP), Flags()).event == Done()

@@ -40,7 +40,13 @@ from listener.state import State
 NOW, LATER = 0.0, 1.0
 ALL = frozenset(WORKFLOWS)
 BELL = Rang(Channel.ORDERS)
-SETTINGS = [Configured(Flags(), ALL), Configured(Flags(notify_enabled=False), ALL), Configured(Flags(), frozenset())]
+SLEEPY = Flags(idle_policy="allow_sleep")
+SETTINGS = [
+    Configured(Flags(), ALL),
+    Configured(Flags(notify_enabled=False), ALL),
+    Configured(Flags(), frozenset()),
+    Configured(SLEEPY, ALL),
+]
 
 ENDS: dict[Job, list[Event]] = {
     Job.LEAD: [Led(leading=True), Led(leading=False)],
@@ -55,6 +61,7 @@ ENDS: dict[Job, list[Event]] = {
     Job.ASK: [Asked(7, pending=True), Asked(7), Asked(7, settled=True), Asked(7, pending=True, settled=True)],
     Job.BEAT: [Beaten(due=False), Beaten(due=True, fresh=True), Beaten(due=False, muted=True), BeatFailed()],
     Job.SILENCE: [Done()],
+    Job.DOZE: [Done(), BeatFailed()],
 }
 
 
@@ -99,6 +106,7 @@ def coarse(state: State) -> State:
         source=Source.RECONNECT if u.rethink and u.source is Source.RECONNECT else Source.STARTUP,
     )
     times = {"ping_at": inf, "missed_at": inf, "probe_at": when(state.probe_at), "beat_at": when(state.beat_at)}
+    times["worked_at"] = -inf if state.worked_at == -inf else NOW
     return replace(state, upload=upload, imports=State().imports, config_rang=False, **times)
 
 
@@ -108,6 +116,8 @@ def passing(state: State) -> Iterator[State]:
     if u.job is None:
         if state.beat_at < inf:
             yield replace(state, beat_at=NOW)
+        if state.flags == SLEEPY:
+            yield replace(state, worked_at=-inf)
         for time in ("due_at", "retry_at"):
             if getattr(u, time) < inf:
                 yield replace(state, upload=replace(u, **{time: NOW}))
@@ -141,7 +151,7 @@ def ended(world: World, end: Event) -> World:
 
 def begun(world: World, action: RunUpload) -> World:
     """Return what may be true outside as soon as this job is under way. Asserts what must be true before."""
-    assert world.state.leading or action.job is Job.LEAD
+    assert world.state.leading or action.job in (Job.LEAD, Job.DOZE)
     if action.job is Job.PASS:
         assert world.state.upload_switched_on
     if action.job is Job.ASK:
@@ -185,7 +195,8 @@ def assert_lawful(world: World) -> None:
         return
     assert not world.silent, "it sleeps, and no writer may ring"
     assert world.marked, "it sleeps, and a silent writer may be open"
-    if world.job is None:  # else what has changed is thought about when that ends
+    suspended = state.dormant and not state.listening  # the server has closed its sessions: a look is to come
+    if world.job is None and not suspended:  # else what has changed is thought about when that ends
         assert not state.rests_between_passes, "it sleeps, and no bell may wake it"
         assert not world.news, "it sleeps, and has not looked since it was rung"
 

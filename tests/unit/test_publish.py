@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from listener.events import Led, Phase, SessionLost
 from listener.health import Colour, colour_of
 from listener.metrics import Metrics
@@ -81,3 +83,13 @@ def test_what_a_leader_saw_is_not_shown_when_it_leads_no_more() -> None:
     seen = page.metrics.snapshot()
     assert (seen["pending"], seen["oldest_pending_seconds"], seen["db_connections"]) == (0, 0, 0)
     assert colour_of(seen) == (Colour.GREEN, ())
+
+
+@pytest.mark.parametrize("phase", [Phase.ASLEEP, Phase.STANDBY])
+def test_a_dormant_listener_whose_sessions_the_database_has_closed_is_well(phase: Phase) -> None:
+    page = Page()
+    dormant = State(listening=False, dormant=True, upload=Upload(phase=phase))
+    assert page.degraded(dormant) == []
+    assert page.upload_state() == "dormant"
+    assert colour_of(page.metrics.snapshot())[0] is Colour.GREEN
+    assert page.degraded(replace(dormant, dormant=False)) != []

@@ -40,6 +40,7 @@ PURE = {
     "listener.story.prospects",
     "listener.story.requeue",
     "listener.rollout",
+    "listener.dormancy",
     "listener.schedule",
     "listener.shipstation.details",
     "listener.shipstation.detour",

@@ -4,7 +4,7 @@ import { each, get, make, prose, say, set, table } from "./dom.js";
 import { ago, clock, count, milliseconds, moment, now, until } from "./words.js";
 
 const STATES = {
-  asleep: "good", awake: "busy", settling: "busy", running: "busy", waiting: "good", resting: "plain", standby: "plain",
+  asleep: "good", awake: "busy", settling: "busy", running: "busy", waiting: "good", resting: "plain", standby: "plain", dormant: "plain",
   backoff: "bad", held: "bad", lost: "bad", disabled: "off", off: "off",
 };
 
