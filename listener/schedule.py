@@ -17,12 +17,10 @@ from listener.transitions import ON_EVENT, PATIENT_AFTER_SECONDS, upload_becomes
 
 def react(state: State, events: Iterable[Event], now: float) -> tuple[State, tuple[Action, ...]]:
     """Fold `events` into `state`, then start what is due: the whole decision of the loop."""
-    flags = state.flags
     worked = False
     for event in events:
         state = ON_EVENT[type(event)](state, event, now)
         worked |= is_work(event)
-    worked |= state.flags != flags
     state = replace(state, worked_at=now if worked else min(state.worked_at, now))
     if state.stopping:
         idle = state.upload.job is None and not state.imports.running and not state.sync.running

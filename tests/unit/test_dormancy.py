@@ -154,6 +154,16 @@ def test_a_bell_that_comes_while_it_lies_down_is_heard() -> None:
     assert jobs(loop.on(Done())) == [Job.PASS]
 
 
+def test_what_ends_it_while_it_lies_down_waits_for_the_job_under_way() -> None:
+    loop = SleepyLoop(idle_after=67)
+    loop.happen()
+    loop.spend(66)
+    loop.now = dormant_from(loop.state)
+    loop.on()
+    assert of_the_database(loop.on(ListenLost(), Nudged())) == []
+    assert Simple.CONNECT in loop.on(Done())
+
+
 def test_sessions_that_the_database_closes_are_not_opened_before_the_next_look() -> None:
     loop = SleepyLoop().dormant()
     loop.happen(ListenLost())
@@ -215,18 +225,30 @@ def test_a_new_file_ends_it_and_is_then_imported() -> None:
     assert not loop.state.dormant
 
 
-def test_an_order_that_is_due_again_ends_it() -> None:
+def a_retry_in(seconds: float) -> SleepyLoop:
+    """Return a loop in which an order waits to be tried again, and that is dormant until then."""
     loop = SleepyLoop()
     loop.lead()
     loop.on(Synced(NOTHING))
-    loop.on(Passed(StepReport(retry_after=1800)))
+    loop.on(Passed(StepReport(retry_after=seconds)))
     loop.happen(SETTLED)
     loop.spend(100)
     assert loop.state.dormant
+    return loop
+
+
+def test_an_order_that_is_due_again_ends_it() -> None:
+    done = a_retry_in(1800).spend(1750)
+    passes = [action for action in done if isinstance(action, RunUpload) and action.job is Job.PASS]
+    assert [action.source for action in passes] == [Source.RETRY]
+
+
+def test_for_an_order_that_is_due_again_closed_sessions_are_opened() -> None:
+    loop = a_retry_in(1800)
+    loop.happen(ListenLost())
     done = loop.spend(1750)
-    assert [action.source for action in done if isinstance(action, RunUpload) and action.job is Job.PASS] == [
-        Source.RETRY
-    ]
+    assert Simple.CONNECT in done
+    assert jobs(done)[:3] == [Job.LEAD, Job.SILENCE, Job.PASS]
 
 
 @pytest.mark.parametrize(
@@ -245,8 +267,10 @@ def test_without_a_bell_or_without_the_flag_there_is_none(flags: dict[str, objec
     assert not loop.state.dormant
 
 
-def test_a_deaf_listener_is_never_dormant() -> None:
+@pytest.mark.parametrize("off", [frozenset(), frozenset({UPLOAD})])
+def test_a_deaf_listener_is_never_dormant(off: frozenset[str]) -> None:
     loop = SleepyLoop()
+    loop.enabled -= off
     loop.on()
     loop.happen(Listening(deaf=True))
     while loop.now < 2000:
