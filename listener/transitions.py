@@ -26,6 +26,7 @@ from listener.events import (
     Rang,
     SessionLost,
     Source,
+    Stirred,
     Stop,
     Synced,
 )
@@ -102,6 +103,8 @@ def _listening(state: State, event: Listening, now: float) -> State:
         beat_at=min(state.beat_at, now + state.heartbeat_seconds),
         config_rang=True,
     )
+    if not state.leading:  # the server lets us in: the pause before the next try to lead has lost its reason
+        return upload_becomes(state, due_at=now)
     return _changed(state, Source.RECONNECT, now)
 
 
@@ -253,6 +256,11 @@ def _failed(state: State, event: Failed, now: float) -> State:
     return _rest(state, until if on else inf, backing_off=on)
 
 
+def _stirred(state: State, _: Stirred, now: float) -> State:
+    """Ask the work session something, now: that shows whether it is still there."""
+    return upload_becomes(state, kept_alive_at=now)
+
+
 def _session_lost(state: State, event: SessionLost, now: float) -> State:
     gone = {"job": None, "x": None, "rung": False, "rethink": False, "silence_due": False}
     return upload_becomes(state, phase=Phase.STANDBY, due_at=now + event.retry_in, lost=event.reason, **gone)
@@ -274,6 +282,7 @@ ON_EVENT: dict[type, Callable[[State, Any, float], State]] = {
     BeatFailed: _beat_failed,
     Done: _done,
     Failed: _failed,
+    Stirred: _stirred,
     SessionLost: _session_lost,
     Imported: imported,
     Synced: synced,

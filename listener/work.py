@@ -108,6 +108,11 @@ class WorkSession:
             self._last_error = ""
         return ended
 
+    @property
+    def socket(self) -> int | None:
+        """The number of the session's socket; None without a session. To be asked for between two jobs."""
+        return None if self._connection is None or self._connection.closed else self._connection.fileno()
+
     def close(self, *, busy: bool) -> None:
         """Step down, so that a standby takes over at once, and close the session.
 
