@@ -10,8 +10,8 @@ Where to look:
 
 ==========================  ===========================================================================
 how a writer stays cheap    `bell`, which argues it, and sql/003_notify.up.sql, which does it
-what happens next           `schedule` (what is due), `transitions` (where an event leads), `state`, `events`
-the main thread             `daemon` (the loop), `ears` (what it hears), `signals`, `publish` (what it shows)
+what happens next           `schedule` (what is due), `transitions` and `phases` (where an event leads), `state`
+the main thread             `daemon` (the loop), `ears` (what it hears), `pulse`, `signals`, `publish` (what it shows)
 the upload                  `work` (the session and its jobs), `workflows.upload_orders`, `workflows.claim_orders`
 what was tried              `store.ledger`; what is pending, `store.inbox`; who leads, `leader`
 calls to ShipStation        `budget`, `shipstation.client`, `shipstation.payload`, `workflows.outcomes`

@@ -22,10 +22,11 @@ from listener.budget import SharedWindow
 from listener.database import Connection, connect_step
 from listener.ears import Ears
 from listener.errors import Fatal, Transient
-from listener.events import Action, Event, Led, Nudged, RunImport, RunSync, RunUpload, Simple, Source, Stop
+from listener.events import Action, Event, Led, Nudged, RunImport, RunSync, RunUpload, Simple, Source, Stirred, Stop
 from listener.log import calling_at_errors, redactor
 from listener.metrics import Metrics
 from listener.publish import Publisher
+from listener.pulse import Pulse
 from listener.schedule import next_due, react
 from listener.settings import DriveFolder, Settings
 from listener.shipstation.client import ShipStation
@@ -85,6 +86,7 @@ class Daemon:
         self._selector = selectors.DefaultSelector()
         self._signals = Signals(self._selector)
         self._ears = Ears(self._selector, metrics)
+        self._pulse = Pulse(self._selector)
         self._workers = {"connect": Worker("listener-connect"), "upload": Worker("listener-upload")}
         if self._import:
             self._workers["import"] = Worker("listener-import", on_idle=self._import.close)
@@ -139,6 +141,8 @@ class Daemon:
         events = self._ears.hear(leading=self._state.leading, dormant=self._state.dormant)
         while self._finished:
             events += self._finished.popleft()()
+        if self._pulse.has_stirred():
+            events.append(Stirred())
         if self._signals.look:
             self._signals.look = False
             logger.info("SIGUSR1: looking now", extra={"event": "nudged"})
@@ -155,6 +159,7 @@ class Daemon:
             case RunUpload():
                 flags = self._state.flags
                 self._right_of_way.take()
+                self._pulse.let_go()
                 self._hand_out("upload", lambda: self._work.run(action, flags), self._upload_ended)
             case RunImport() if (runner := self._import) is not None:
                 self._hand_out("import", lambda: runner.run(action), lambda event: [event])
@@ -193,6 +198,7 @@ class Daemon:
 
     def _upload_ended(self, ended: Ended) -> list[Event]:
         self._right_of_way.give_back()
+        self._pulse.feel(self._work.socket)
         now, events = time.monotonic(), [ended.event]
         if isinstance(ended.event, Led) and ended.event.leading:
             self._announce()

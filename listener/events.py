@@ -150,6 +150,11 @@ class BeatFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class Stirred:
+    """The server has something to say on the work session though nothing was asked: it has ended, most likely."""
+
+
+@dataclass(frozen=True, slots=True)
 class SessionLost:
     """The work session is gone, with leadership, silence and claims; try to lead again after `retry_in` seconds.
 
@@ -197,6 +202,7 @@ Event = (
     | BeatFailed
     | Done
     | Failed
+    | Stirred
     | SessionLost
     | Imported
     | Synced

@@ -63,9 +63,15 @@ where id = 1 and epoch = %s and lease_until > now()
 """
 
 
-def renew_lease(connection: Connection, epoch: int) -> bool:
-    """Keep the lease; False when it has run out or another epoch has begun."""
-    return connection.execute(RENEW_SQL, [epoch]).rowcount == 1
+def renew_lease(connection: Connection, epoch: int, *, hearing: bool) -> None:
+    """Keep leading by the lease. Who hears must lead by the lock: to the trigger, who has no lock is nobody.
+
+    Raises LeadLost: then a new session leads on, or another listener does.
+    """
+    if hearing:
+        raise LeadLost("LISTEN is heard now: leading on by the lock, on a new session")
+    if connection.execute(RENEW_SQL, [epoch]).rowcount != 1:
+        raise LeadLost("the lease has run out: another listener may lead")
 
 
 STAND_FAST_SQL = "select epoch, coalesce(lease_until < now(), false) from listener.leader where id = 1 for share"

@@ -24,10 +24,11 @@ from listener.errors import Transient
 WORKFLOW_BACKOFF = wait_incrementing(start=60, increment=60, max=300)
 """After an error of a workflow's step: 60, 120, 180, 240, 300, 300 … seconds."""
 
-_RECONNECT_QUICKLY = wait_exponential(multiplier=0.1, max=1) + wait_random(0, 0.1)
+_RECONNECT_QUICKLY = wait_exponential(multiplier=0.1, max=0.5) + wait_random(0, 0.1)
 _RECONNECT_TIRED = wait_fixed(10) + wait_random(0, 0.5)
-RECONNECT = wait_chain(*[_RECONNECT_QUICKLY] * 600, _RECONNECT_TIRED)
-"""A database that went away: 0.1 to 1 s for ten minutes, then 10 s, for ever. Jitter keeps a herd apart."""
+RECONNECT = wait_chain(*[_RECONNECT_QUICKLY] * 1100, _RECONNECT_TIRED)
+"""A database that went away: 0.1 to 0.5 s for ten minutes, so that orders flow within a second of its return; then
+10 s, for ever. Jitter keeps a herd apart."""
 
 
 def seconds_before(policy: wait_base, attempt: int) -> float:

@@ -11,8 +11,9 @@ from math import inf
 
 from listener.dormancy import arise, dormant_from, is_work, lie_down
 from listener.events import Action, Event, Job, Phase, RunImport, RunSync, RunUpload, Simple, Source
+from listener.phases import upload_becomes, wake
 from listener.state import KEEPALIVE_SECONDS, State
-from listener.transitions import ON_EVENT, PATIENT_AFTER_SECONDS, upload_becomes, wake
+from listener.transitions import ON_EVENT, PATIENT_AFTER_SECONDS
 
 
 def react(state: State, events: Iterable[Event], now: float) -> tuple[State, tuple[Action, ...]]:

@@ -27,12 +27,14 @@ from listener.events import (
     Rang,
     SessionLost,
     Source,
+    Stirred,
     Stop,
     Synced,
 )
 from listener.periodic import imported, periodic_after_change, periodic_due, periodic_failed, periodic_nudged, synced
+from listener.phases import changed, rest, rest_between_passes, resume, stay_awake, upload_becomes, wake
 from listener.retry import WORKFLOW_BACKOFF, seconds_before
-from listener.state import KEEPALIVE_SECONDS, OLD_BEHAVIOUR_SECONDS, State
+from listener.state import KEEPALIVE_SECONDS, State
 
 FIRST_BEAT_SECONDS = 1.0
 """A new leader's figures (pending, connections, triggers) come from its first beat: soon, and not in an hour."""
@@ -42,44 +44,6 @@ PROBE_EVERY_SECONDS = 60.0
 MUFFLED_SECONDS = 1.0
 MISSED_AFTER_SECONDS = 1.0
 PATIENT_AFTER_SECONDS = 10.0
-
-
-def upload_becomes(state: State, **changes: Any) -> State:
-    """Return `state` with `changes` in its upload part."""
-    return replace(state, upload=replace(state.upload, **changes))
-
-
-def wake(state: State, source: Source, now: float, *, checked: bool = False) -> State:
-    """Return the upload AWAKE and due; `checked`: its look has been taken already."""
-    return upload_becomes(
-        state, phase=Phase.AWAKE, source=source, due_at=now, x=None, checked=checked, rung=False, backing_off=False
-    )
-
-
-def _stay_awake(state: State, until: float) -> State:
-    """Put off dormancy: something is to be tried before."""
-    return replace(state, worked_at=max(state.worked_at, until - state.flags.idle_after))
-
-
-def _rest(state: State, until: float, *, backing_off: bool = False) -> State:
-    return upload_becomes(
-        state, phase=Phase.RESTING, due_at=until, x=None, rung=False, backing_off=backing_off, silence_due=True
-    )
-
-
-def _resume(state: State, source: Source, now: float) -> State:
-    """Enter the phase that the flags ask for: after a start or reconnect always by way of a look."""
-    starting = source in (Source.STARTUP, Source.RECONNECT)
-    if not state.upload_switched_on:
-        return _rest(state, inf)
-    if state.rests_between_passes and not starting:
-        return _rest_between_passes(state, now)
-    return wake(state, source, now)
-
-
-def _rest_between_passes(state: State, now: float) -> State:
-    old_behaviour = state.upload_switched_on and not state.flags.fast_polling_enabled
-    return _rest(state, now + OLD_BEHAVIOUR_SECONDS if old_behaviour else inf)
 
 
 def _rang(state: State, event: Rang, now: float) -> State:
@@ -105,12 +69,14 @@ def _listening(state: State, event: Listening, now: float) -> State:
         beat_at=min(state.beat_at, now + state.heartbeat_seconds),
         config_rang=True,
     )
-    return _changed(state, Source.RECONNECT, now)
+    if not state.leading:  # the server lets us in: the pause before the next try to lead has lost its reason
+        return upload_becomes(state, due_at=now)
+    return changed(state, Source.RECONNECT, now)
 
 
 def _listen_lost(state: State, _: ListenLost, now: float) -> State:
     state = replace(state, listening=False, ping_at=inf)
-    return state if state.dormant else _changed(state, Source.RECONNECT, now)
+    return state if state.dormant else changed(state, Source.RECONNECT, now)
 
 
 def _nudged(state: State, _: Nudged, now: float) -> State:
@@ -120,15 +86,6 @@ def _nudged(state: State, _: Nudged, now: float) -> State:
     if u.job:
         return upload_becomes(state, rethink=True, source=Source.MANUAL)
     return wake(state, Source.MANUAL, now) if state.upload_switched_on else state
-
-
-def _changed(state: State, source: Source, now: float) -> State:
-    """Think again, now or as soon as the job under way has ended."""
-    if not (state.leading and state.configured):
-        return state
-    if state.upload.job:
-        return upload_becomes(state, rethink=True, source=source)
-    return _resume(state, source, now)
 
 
 def _configured(state: State, event: Configured, now: float) -> State:
@@ -141,12 +98,12 @@ def _configured(state: State, event: Configured, now: float) -> State:
     if not same_flags:
         state = periodic_after_change(before, state, now)
     if state.leading and not before.configured:
-        return _changed(state, Source.RECONNECT, now)
+        return changed(state, Source.RECONNECT, now)
     if same_flags and (event.requeued == before.requeued or not before.configured):
         return state
     state = upload_becomes(state, errors=0)
     if was_backing_off or _upload_terms(before) != _upload_terms(state):  # a flag, or requeue, ends a backoff
-        state = _changed(state, Source.MANUAL, now)
+        state = changed(state, Source.MANUAL, now)
     return state
 
 
@@ -170,12 +127,12 @@ def _led(state: State, event: Led, now: float) -> State:
     state = upload_becomes(state, kept_alive_at=now + KEEPALIVE_SECONDS)
     state = replace(state, foreign=event.foreign, epoch=event.epoch)
     state = replace(state, beat_at=min(state.beat_at, now + FIRST_BEAT_SECONDS))
-    state = _stay_awake(state, now + FIRST_BEAT_SECONDS)
+    state = stay_awake(state, now + FIRST_BEAT_SECONDS)
     state = periodic_due(state, source, now)
     if source is Source.STARTUP:
-        return _resume(state, source, now)
+        return resume(state, source, now)
     # The tables may have been taken away and put back, and nothing rang meanwhile: flags and switches are read first.
-    return _rest(upload_becomes(replace(state, configured=False, config_rang=True), retry_at=inf), inf)
+    return rest(upload_becomes(replace(state, configured=False, config_rang=True), retry_at=inf), inf)
 
 
 def _job_ended(state: State, now: float) -> tuple[State, State | None]:
@@ -184,7 +141,7 @@ def _job_ended(state: State, now: float) -> tuple[State, State | None]:
     keep_alive_at = inf if state.dormant else now + KEEPALIVE_SECONDS
     state = upload_becomes(state, job=None, rethink=False, rung=False, kept_alive_at=keep_alive_at)
     if u.rethink:
-        return state, _resume(state, u.source if u.source is Source.RECONNECT else Source.MANUAL, now)
+        return state, resume(state, u.source if u.source is Source.RECONNECT else Source.MANUAL, now)
     if u.rung:
         return state, wake(state, Source.NOTIFY, now)
     return state, None
@@ -199,9 +156,9 @@ def _passed(state: State, event: Passed, now: float) -> State:
     if event.report.more:
         return upload_becomes(state, due_at=now)
     if event.rest_for is not None:
-        return _rest(state, now + event.rest_for)
+        return rest(state, now + event.rest_for)
     if state.rests_between_passes:
-        return _rest_between_passes(state, now)
+        return rest_between_passes(state, now)
     return upload_becomes(state, phase=Phase.SETTLING, x=None, settling_since=now, due_at=now)
 
 
@@ -248,7 +205,7 @@ def _beat_failed(state: State, _: BeatFailed, now: float) -> State:
     if state.upload.phase in (Phase.RESTING, Phase.STANDBY):
         return instead or state
     if not state.upload_switched_on:
-        return _rest(state, inf)
+        return rest(state, inf)
     return upload_becomes(wake(state, Source.RETRY, now), due_at=now + MUFFLED_SECONDS)
 
 
@@ -265,13 +222,18 @@ def _failed(state: State, event: Failed, now: float) -> State:
     state = upload_becomes(state, errors=errors, fault=event.reason, source=Source.RETRY, checked=False)
     until = now + max(event.retry_after or 0, seconds_before(WORKFLOW_BACKOFF, errors))
     on = state.upload_switched_on  # or no longer: then there is no time to begin again
-    return _rest(state, until if on else inf, backing_off=on)
+    return rest(state, until if on else inf, backing_off=on)
+
+
+def _stirred(state: State, _: Stirred, now: float) -> State:
+    """Ask the work session something, now: that shows whether it is still there. When dormant, with the next look."""
+    return state if state.dormant else upload_becomes(state, kept_alive_at=now)
 
 
 def _session_lost(state: State, event: SessionLost, now: float) -> State:
     gone = {"job": None, "x": None, "rung": False, "rethink": False, "silence_due": False}
     due_at = now + event.retry_in
-    state = _stay_awake(state, due_at + LEAD_EVERY_SECONDS)
+    state = stay_awake(state, due_at + LEAD_EVERY_SECONDS)
     return upload_becomes(state, phase=Phase.STANDBY, due_at=due_at, lost=event.reason, **gone)
 
 
@@ -291,6 +253,7 @@ ON_EVENT: dict[type, Callable[[State, Any, float], State]] = {
     BeatFailed: _beat_failed,
     Done: _done,
     Failed: _failed,
+    Stirred: _stirred,
     SessionLost: _session_lost,
     Imported: imported,
     Synced: synced,

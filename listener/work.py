@@ -118,6 +118,11 @@ class WorkSession:
             self._last_error = ""
         return ended
 
+    @property
+    def socket(self) -> int | None:
+        """The number of the session's socket; None without a session. To be asked for between two jobs."""
+        return None if self._connection is None or self._connection.closed else self._connection.fileno()
+
     def close(self, *, busy: bool) -> None:
         """Step down, so that a standby takes over at once, and close the session.
 
@@ -143,7 +148,7 @@ class WorkSession:
             return Ended(Led(leading, foreign=self._whereabouts.difference if leading else "", epoch=self._epoch))
         connection = self._standing()
         if self._by_lease:
-            self._renew_lease(connection, hearing=action.silence)
+            leader.renew_lease(connection, self._epoch, hearing=action.silence)
         match action.job:
             case Job.PASS:
                 return Ended(self._pass(connection, action, flags))
@@ -183,13 +188,6 @@ class WorkSession:
     def _minutes(self, *, at_end: bool = False) -> list[Minute]:
         """A dry run finds orders and leaves them: its figures would say nothing of how the listener runs."""
         return [] if self._dry_run else self._metrics.unwritten_minutes(at_end=at_end)
-
-    def _renew_lease(self, connection: Connection, *, hearing: bool) -> None:
-        """Keep leading by the lease. Who hears must lead by the lock: to the trigger, who has no lock is nobody."""
-        if hearing:
-            raise leader.LeadLost("LISTEN is heard now: leading on by the lock, on a new session")
-        if not leader.renew_lease(connection, self._epoch):
-            raise leader.LeadLost("the lease has run out: another listener may lead")
 
     def _standing(self) -> Connection:
         if self._connection is None or self._connection.closed:

@@ -18,10 +18,11 @@ from listener.store.text import storable
 
 SEARCH_PATH = "public"
 
+# Who stands still in a transaction that holds the epoch (a host that froze, or vanished) keeps the next from leading.
 LIMITS_SQL = """
 select pg_catalog.set_config(name, value, true)
 from (values ('statement_timeout', '15s'), ('lock_timeout', '1s'), ('search_path', %s),
-             ('idle_in_transaction_session_timeout', '15s')) as limits (name, value)
+             ('idle_in_transaction_session_timeout', '5s')) as limits (name, value)
 """
 
 

@@ -15,6 +15,17 @@ def checks(process: ListenerProcess) -> int:
     return int(process.status()["workflows"]["shipstation-upload"]["checks"])
 
 
+def test_a_work_session_that_is_ended_while_nobody_uses_it_is_missed_at_once(
+    shop: Connection, account: ShipStationSimulator, asleep: ListenerProcess
+) -> None:
+    eventually(lambda: checks(asleep), lambda count: count >= 2)  # the first beat is over: from here on it is idle
+    wait_until_asleep(asleep)
+    shop.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'listener % work'")
+    asleep.wait_for(r"Leading \(epoch 2", 5)  # a ping would come after 15 s
+    insert_order(shop, "S-1")
+    assert account.wait_for_orders(1, 5)
+
+
 def test_a_journal_that_cannot_be_written_does_not_lose_the_answer(
     dsn: str, shop: Connection, account: ShipStationSimulator, asleep: ListenerProcess
 ) -> None:

@@ -435,7 +435,7 @@ def run_out(db: Connection) -> None:
 def test_who_is_deaf_leads_by_a_lease_that_holds_no_lock(connect: Connect, db: Connection) -> None:
     assert lead(db, "deaf", by_lease=True) == 1
     assert value_of(db, ADVISORY_LOCKS) == 0
-    assert renew_lease(db, 1)
+    renew_lease(db, 1, hearing=False)
     with db.transaction():
         stand_fast(db, 1)
 
@@ -458,7 +458,8 @@ def test_no_lease_begins_beside_a_leader_by_the_lock(connect: Connect, db: Conne
 def test_a_lease_that_ran_out_is_lost_even_if_nobody_took_over(db: Connection) -> None:
     assert lead(db, "deaf", by_lease=True) == 1
     run_out(db)
-    assert not renew_lease(db, 1)
+    with pytest.raises(LeadLost, match="the lease has run out"):
+        renew_lease(db, 1, hearing=False)
     with pytest.raises(LeadLost), db.transaction():
         stand_fast(db, 1)
 
@@ -471,7 +472,8 @@ def test_a_lease_that_ran_out_makes_room_and_cannot_be_renewed_after(
     assert lead(db, "deaf", by_lease=True) == 1
     run_out(db)
     assert lead(other, "two", by_lease=by_lease) == 2
-    assert not renew_lease(db, 1)
+    with pytest.raises(LeadLost, match="the lease has run out"):
+        renew_lease(db, 1, hearing=False)
     with pytest.raises(LeadLost), db.transaction():
         stand_fast(db, 1)
 

@@ -10,6 +10,7 @@ import pytest
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.errors import Transient
 from listener.events import Synced
+from listener.store.sync import sync_transaction
 from tests.support.shop import Connection, insert_order, row_of, value_of
 from tests.support.sync import WATERMARK, Syncing, failures, status_of, syncing, tracking_of, upload, versions
 from tests.support.upload import CREATE, LIST, Leader, insert, set_tokens, statuses, times_made
@@ -284,3 +285,11 @@ def test_a_row_that_the_upload_writes_at_this_moment_is_left_to_it(
         assert len(failures(shop)) == 1
     beside.next_cycle()
     assert status_of(shop, "A-1") == "shipped"
+
+
+# A host that froze in the middle of a page would keep the next leader from its epoch for as long as it stands still.
+def test_a_sync_that_stands_still_in_a_transaction_keeps_nobody_from_leading_for_more_than_five_seconds(
+    dsn: str, shop: Connection
+) -> None:
+    with psycopg.connect(dsn, autocommit=True) as still, sync_transaction(still, 0):
+        assert value_of(still, "show idle_in_transaction_session_timeout") == "5s"

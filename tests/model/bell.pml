@@ -123,7 +123,7 @@ Listener listener[LISTENERS + 1];
 #ifdef LEASE_SLEEPS
 #define leads   (!me.by_lease || lease == p)
 #else
-#define leads   (!me.by_lease || (lease == p && !hearing))      /* work.WorkSession._renew_lease */
+#define leads   (!me.by_lease || (lease == p && !hearing))      /* leader.renew_lease */
 #endif
 #define able    (!me.dead && leads)
 
@@ -258,10 +258,10 @@ write:
 /* transitions.wake */
 inline wake() { me.phase = AWAKE; me.rung = false; me.marked = false; me.older = 0 }
 
-/* transitions._rest */
+/* phases.rest */
 inline rest() { me.phase = RESTING; me.rung = false; me.marked = false; me.older = 0; me.silence_due = true }
 
-/* transitions._resume: after a start or reconnect always by way of a look */
+/* phases.resume: after a start or reconnect always by way of a look */
 inline resume() {
     if
     :: rests && !me.reconnected -> rest()
@@ -270,7 +270,7 @@ inline resume() {
     me.reconnected = false
 }
 
-/* transitions._changed */
+/* phases.changed */
 inline changed(by_link) {
     if
     :: me.phase == STANDBY
@@ -401,7 +401,7 @@ end:
     :: atomic { me.phase == STANDBY && me.job == idle && me.listening && me.deaf && L == NOBODY &&
                 (lease == NOBODY || lease == p) ->                              /* leader.begin_epoch_by_lease */
         lease = p; me.by_lease = true; wake(); printf("listener %d: is deaf, and leads by a lease\n", p) }
-    :: atomic { me.job == idle && !me.dead && !leads ->                         /* work.WorkSession._renew_lease */
+    :: atomic { me.job == idle && !me.dead && !leads ->                         /* leader.renew_lease */
         me.dead = true }
 
     /* The pass: work.WorkSession._pass. */

@@ -32,6 +32,7 @@ from listener.events import (
     Simple,
     Source,
     StepReport,
+    Stirred,
     Synced,
 )
 from listener.schedule import next_due
@@ -162,6 +163,11 @@ def test_what_ends_it_while_it_lies_down_waits_for_the_job_under_way() -> None:
     loop.on()
     assert of_the_database(loop.on(ListenLost(), Nudged())) == []
     assert Simple.CONNECT in loop.on(Done())
+
+
+def test_a_work_session_that_the_database_closes_is_left_until_the_next_look() -> None:
+    loop = SleepyLoop().dormant()
+    assert of_the_database([*loop.on(Stirred()), *loop.spend(100)]) == []
 
 
 def test_sessions_that_the_database_closes_are_not_opened_before_the_next_look() -> None:

@@ -31,6 +31,7 @@ from listener.events import (
     Simple,
     Source,
     StepReport,
+    Stirred,
     Stop,
 )
 from listener.flags import Flags
@@ -239,6 +240,20 @@ def test_between_long_heartbeats_bare_pings_keep_the_sessions() -> None:
     assert loop.jobs(after=15) == [Job.PING]
     loop.on(Done())
     assert loop.jobs(after=15) == [Job.PING]
+
+
+def test_a_work_session_that_stirs_unasked_is_asked_at_once_whether_it_is_still_there() -> None:
+    loop = Loop(fast_polling_interval=3600).fall_asleep()
+    assert loop.jobs(Stirred()) == [Job.PING]
+    assert loop.jobs(SessionLost(0.1)) == []
+    assert loop.jobs(after=0.1) == [Job.LEAD]
+
+
+def test_a_database_that_lets_listen_in_again_is_led_without_the_rest_of_the_pause() -> None:
+    loop = Loop().fall_asleep()
+    loop.on(BELL)
+    assert loop.jobs(SessionLost(60), ListenLost()) == []
+    assert loop.jobs(Listening(deaf=False)) == [Job.LEAD]
 
 
 def test_work_that_a_beat_finds_is_not_checked_twice_and_counts_as_missed() -> None:

@@ -31,6 +31,7 @@ from listener.events import (
     SessionLost,
     Simple,
     StepReport,
+    Stirred,
 )
 from listener.flags import Flags
 from listener.schedule import next_due, react
@@ -98,6 +99,8 @@ class History:
             events.append(Listening(deaf=self.maybe(0.1)))
         elif state.listening and self.maybe(0.02):
             events.append(ListenLost())
+        if not state.upload.job and self.maybe(0.02):
+            events.append(Stirred())
         self.dice.shuffle(events)
         return events
 

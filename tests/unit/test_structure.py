@@ -41,6 +41,7 @@ PURE = {
     "listener.story.requeue",
     "listener.rollout",
     "listener.dormancy",
+    "listener.phases",
     "listener.schedule",
     "listener.shipstation.details",
     "listener.shipstation.detour",
