@@ -1,9 +1,11 @@
 """Two hosts, and a leader whose network goes away: the other takes over, and no order goes twice."""
 
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -52,6 +54,13 @@ class Scene:
         process = ListenerProcess(("run",), self._environment, self._folder, inside=host.inside)
         return self._stack.enter_context(process)
 
+    def status_on(self, host: Host) -> dict[str, Any]:
+        """Return what `listener status` says there."""
+        arguments = ("status", "--json")
+        with ListenerProcess(arguments, self._environment, self._folder, inside=host.inside) as command:
+            command.wait()
+            return dict(json.loads("\n".join(command.output)))
+
     def assert_once(self, *numbers: str) -> None:
         for number in numbers:
             row = eventually(lambda number=number: self._shown(number), lambda row: row[0] == "uploaded", timeout=15)
@@ -93,6 +102,8 @@ def test_a_leader_whose_network_goes_away_is_replaced_and_stands_by_when_it_come
     hold.release()  # the first one's request arrives only now
     here.plug_it_in()
     first.wait_for("The work session was lost", 60)
+    told = eventually(lambda: scene.status_on(here), lambda status: status["leader"], timeout=20)
+    assert (told["role"], told["leader"]["pid"], told["leader"]["epoch"]) == ("standby", second.pid, 2)
     insert_order(scene.shop, "NET-4")
     scene.assert_once("NET-2", "NET-3", "NET-4")
     assert second.stop() == 0
