@@ -9,6 +9,7 @@ through a pooler: no session state, no prepared statements, no start-up paramete
 inside each transaction.
 """
 
+import select
 from typing import Any
 
 import psycopg
@@ -114,6 +115,19 @@ def connect_step(url: str, name: str) -> Connection:
 def is_lost(connection: Connection, error: BaseException) -> bool:
     """`error` ended the session, rather than a statement in it."""
     return connection.closed or getattr(error, "sqlstate", None) in LOST_CONNECTION_STATES
+
+
+def has_ended(connection: Connection) -> bool:
+    """Tell, without a question, whether the server has ended a session that is idle: it says so, and nothing else.
+
+    What else may have come on it (a parameter that was changed) is taken for the end too: for who must be sure.
+    """
+    try:
+        ears = select.poll()
+        ears.register(connection.fileno(), select.POLLIN)
+        return bool(ears.poll(0))
+    except (OSError, psycopg.Error):  # it is closed on this side
+        return True
 
 
 UNINSTALLED = "the listener's own tables are missing: run `listener install`"

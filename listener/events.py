@@ -5,6 +5,7 @@ other.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from listener.flags import Flags
@@ -88,12 +89,26 @@ class Configured:
 
 
 @dataclass(frozen=True, slots=True)
+class Leader:
+    """Who leads: a process by its id on its host, and since when; `since` is aware."""
+
+    host: str | None
+    pid: int | None
+    epoch: int
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Led:
-    """The end of a LEAD job: whether this process leads, and in which epoch. `foreign` as in Beaten."""
+    """The end of a LEAD job: whether this process leads, and in which epoch. `foreign` as in Beaten.
+
+    leader: who leads now, this process or another; None: nobody can be seen to
+    """
 
     leading: bool
     foreign: str = ""
     epoch: int = 0
+    leader: Leader | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,21 @@
 
 A socket's timeout counts from byte to byte, so that a server that sends one a second is never late. Here a timer shuts
 the connection's socket when the time is up; whoever reads from it then gets an error like that of any lost connection.
+
+And a limit on a request: it may be asked, before each piece of it goes to the socket, whether it still may leave.
 """
 
 import socket
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+
+PIECE = 16 * 1024
+"""How much of a request goes to the socket before it is asked again whether it still may leave."""
 
 _in_use = threading.local()
 
@@ -20,12 +25,36 @@ class TooLong(Exception):
     """The answer has more bytes than are read."""
 
 
+class Withheld(Exception):
+    """The request may not leave any more. `begun`: a part of it has."""
+
+    def __init__(self, *, begun: bool) -> None:
+        super().__init__("the request was withheld")
+        self.begun = begun
+
+
 class _Watched:
     """Makes itself known as the connection of this thread's request. Mixed into urllib3's two kinds of connection."""
+
+    sock: Any
+    connect: Callable[[], None]
 
     def request(self, *arguments: Any, **options: Any) -> Any:
         _in_use.request["connection"] = self
         return super().request(*arguments, **options)  # type: ignore[misc]
+
+    def send(self, data: Any) -> None:
+        request = _in_use.request
+        if request["may_leave"] is None:
+            super().send(data)  # type: ignore[misc]
+            return
+        if self.sock is None:
+            self.connect()  # first: it takes its time
+        for start in range(0, len(data), PIECE):
+            if not request["may_leave"]():
+                raise Withheld(begun="begun" in request)
+            request["begun"] = True
+            super().send(data[start : start + PIECE])  # type: ignore[misc]
 
 
 class _HttpConnection(_Watched, HTTPConnection):
@@ -52,12 +81,13 @@ def watched_pool(**options: Any) -> PoolManager:
 
 
 @contextmanager
-def deadline(seconds: float) -> Iterator[None]:
+def deadline(seconds: float, may_leave: Callable[[], bool] | None = None) -> Iterator[None]:
     """Shut the socket of the request made inside, in this thread and on a watched pool, when the time is up.
 
-    Raises TimeoutError then, whatever the reader made of it: headers that break off look like an answer to some.
+    Raises TimeoutError then, whatever the reader made of it: headers that break off look like an answer to some. The
+    request raises Withheld as soon as `may_leave` says no.
     """
-    request: dict[str, Any] = {}
+    request: dict[str, Any] = {"may_leave": may_leave}
     _in_use.request = request
     timer = threading.Timer(seconds, _shut, [request])
     timer.daemon = True

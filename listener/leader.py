@@ -5,10 +5,15 @@ the epoch is not its own. A deaf listener holds no session locks (its session ma
 leads by a lease in the same row instead.
 """
 
+import os
+import socket
+
 import psycopg
+from psycopg.rows import class_row
 
 from listener.database import Connection, is_uninstalled
 from listener.errors import Transient
+from listener.events import Leader
 from listener.locks import LEADER_KEY, LOCK_CLASS
 
 LEASE_SECONDS = 45
@@ -27,7 +32,7 @@ def try_leaders_lock(connection: Connection) -> bool:
 
 BEGIN_EPOCH_SQL = """
 update listener.leader set epoch = epoch + 1, holder = %(holder)s, pid = pg_catalog.pg_backend_pid(), since = now(),
-       lease_until = null
+       lease_until = null, host = %(host)s, process_id = %(process_id)s
 where id = 1 and (lease_until is null or lease_until < now() or holder = %(holder)s)
 returning epoch
 """
@@ -35,13 +40,14 @@ returning epoch
 
 def begin_epoch(connection: Connection, holder: str) -> int | None:
     """Begin a new epoch under the leader's lock; None while another's lease runs."""
-    row = connection.execute(BEGIN_EPOCH_SQL, {"holder": holder}).fetchone()
+    row = connection.execute(BEGIN_EPOCH_SQL, _this_process(holder)).fetchone()
     return int(row[0]) if row else None
 
 
 # The second condition: nobody leads by the lock.
 LEASE_SQL = f"""
 update listener.leader set epoch = epoch + 1, holder = %(holder)s, pid = null, since = now(),
+       host = %(host)s, process_id = %(process_id)s,
        lease_until = now() + interval '{LEASE_SECONDS} seconds'
 where id = 1 and (lease_until is null or lease_until < now() or holder = %(holder)s)
   and not exists (select from pg_catalog.pg_locks where locktype = 'advisory' and classid = {LOCK_CLASS}
@@ -53,8 +59,28 @@ returning epoch
 
 def begin_epoch_by_lease(connection: Connection, holder: str) -> int | None:
     """Begin a new epoch by a lease of 45 s; None while somebody else leads."""
-    row = connection.execute(LEASE_SQL, {"holder": holder}).fetchone()
+    row = connection.execute(LEASE_SQL, _this_process(holder)).fetchone()
     return int(row[0]) if row else None
+
+
+def _this_process(holder: str) -> dict[str, str | int]:
+    return {"holder": holder, "host": socket.gethostname(), "process_id": os.getpid()}
+
+
+LEADS = f"""
+id = 1 and (lease_until > clock_timestamp() or exists (
+    select from pg_catalog.pg_locks where locktype = 'advisory' and classid = {LOCK_CLASS} and objid = {LEADER_KEY}
+    and objsubid = 2 and mode = 'ExclusiveLock' and granted
+    and database = (select oid from pg_catalog.pg_database where datname = current_database())))
+"""
+"""Of the row of `listener.leader`: who stands in it leads, by the lock or by a lease."""
+
+WHO_LEADS_SQL = f"select host, process_id as pid, epoch, since from listener.leader where {LEADS}"
+
+
+def who_leads(connection: Connection) -> Leader | None:
+    """Return who leads now. It only looks."""
+    return connection.cursor(row_factory=class_row(Leader)).execute(WHO_LEADS_SQL).fetchone()
 
 
 RENEW_SQL = f"""
@@ -88,7 +114,10 @@ class LeadLost(Transient):
     """This process no longer leads: nothing may be claimed or recorded under its epoch."""
 
 
-STEP_DOWN_SQL = "update listener.leader set lease_until = null, holder = null, pid = null where id = 1 and epoch = %s"
+STEP_DOWN_SQL = """
+update listener.leader set lease_until = null, holder = null, pid = null, host = null, process_id = null
+where id = 1 and epoch = %s
+"""
 UNLOCK_SQL = "select pg_catalog.pg_advisory_unlock_all()"
 RING_SQL = "notify listener_leader"
 

@@ -6,7 +6,7 @@ from math import isinf
 
 from listener.ages import FirstSeen
 from listener.database import UNINSTALLED
-from listener.events import IMPORT, SYNC, UPLOAD, Phase
+from listener.events import IMPORT, SYNC, UPLOAD, Leader, Phase
 from listener.metrics import Metrics
 from listener.snapshot import Fields
 from listener.state import State
@@ -84,6 +84,10 @@ class Publisher:
             else None,
             backoff_until=_instant(sync.due_at, now) if sync.backing_off else None,
         )
+
+    def leader(self, leader: Leader | None) -> None:
+        """Show who leads; None: that is not known."""
+        self._metrics.set(leader=leader)
 
     def beat(self, seen: BeatRow, now: float, muffled_by: int | None = None) -> None:
         """Show what a beat saw. `muffled_by`: who has kept the silence lock from us for a minute."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, TypedDict
 
-from listener.events import IMPORT, SYNC, UPLOAD, Source
+from listener.events import IMPORT, SYNC, UPLOAD, Leader, Source
 from listener.flags import Flags
 from listener.minutes import Figures
 
@@ -20,6 +20,7 @@ class Fields(TypedDict, total=False):
     """What is known of the listener as a whole."""
 
     role: str  # leader or standby
+    leader: Leader | None  # who leads, as far as is known
     listening: bool
     deaf: bool
     degraded: Sequence[str]
@@ -38,6 +39,7 @@ class Fields(TypedDict, total=False):
 
 NOTHING: Fields = {
     "role": "standby",
+    "leader": None,
     "listening": False,
     "deaf": False,
     "degraded": (),
@@ -109,6 +111,7 @@ def body_of(
     """
     return {
         **{name: value for name, value in known.items() if not name.startswith(("api_", "mirror_"))},
+        "leader": _who(known["leader"]),
         "degraded": list(known["degraded"]),
         "flags": asdict(known["flags"]),
         "workflows": {name: workflow.as_json(LINE_NAMES[name], totals) for name, workflow in workflows.items()},
@@ -126,6 +129,10 @@ def body_of(
         },
         "recent": _recent(recent),
     }
+
+
+def _who(leader: Leader | None) -> dict[str, Any] | None:
+    return None if leader is None else asdict(leader) | {"since": _instant(leader.since)}
 
 
 def age_seconds(at: datetime | None, now: datetime) -> float | None:

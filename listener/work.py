@@ -145,7 +145,9 @@ class WorkSession:
             return Ended(Done())
         if action.job is Job.LEAD:
             leading = self._lead(flags, by_lease=not action.silence)
-            return Ended(Led(leading, foreign=self._whereabouts.difference if leading else "", epoch=self._epoch))
+            who = leader.who_leads(self._standing())
+            foreign = self._whereabouts.difference if leading else ""
+            return Ended(Led(leading, foreign=foreign, epoch=self._epoch, leader=who))
         connection = self._standing()
         if self._by_lease:
             leader.renew_lease(connection, self._epoch, hearing=action.silence)

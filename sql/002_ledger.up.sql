@@ -57,7 +57,9 @@ begin
             ('ledger', 'batch_limit', 'integer'),
             ('ledger', 'again', 'integer not null default 1'),
             ('ledger', 'requeued_at', 'timestamptz'),
-            ('ledger', 'owner', 'text')) as ours (name, column_name, definition)
+            ('ledger', 'owner', 'text'),
+            ('leader', 'host', 'text'),
+            ('leader', 'process_id', 'integer')) as ours (name, column_name, definition)
         join pg_catalog.pg_class c on c.oid = pg_catalog.to_regclass('listener.' || ours.name)
         where not exists (
             select from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attname = ours.column_name)
@@ -81,7 +83,9 @@ create table if not exists listener.leader (
     holder      text,
     pid         integer,
     since       timestamptz,
-    lease_until timestamptz
+    lease_until timestamptz,
+    host        text,
+    process_id  integer
 );
 
 insert into listener.leader (id) values (1) on conflict do nothing;

@@ -63,7 +63,7 @@ begin
     -- Columns that came after the first state of sql/002_ledger.up.sql: who runs it again gets them.
     select string_agg('column ' || ours.column_name || ' of ' || ours.name, ', ') into ledger_columns
     from (values ('ledger', 'doubt'), ('ledger', 'batch_limit'), ('ledger', 'again'), ('ledger', 'requeued_at'),
-                 ('ledger', 'owner')) as ours (name, column_name)
+                 ('ledger', 'owner'), ('leader', 'host'), ('leader', 'process_id')) as ours (name, column_name)
     join pg_class c on c.oid = to_regclass('listener.' || ours.name)
     where not exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = ours.column_name);
     if ledger_tables is null then

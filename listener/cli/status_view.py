@@ -53,6 +53,7 @@ def _figures(body: dict[str, Any]) -> RenderableType:
 def _rows(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
     latency, budget, recent = body["order_latency_ms"], body["api_budget"], body["recent"]
     yield "role", f"{body['role']}, {_since(body['started_at'])}, version {body['version'] or UNKNOWN}"
+    yield "leader", _leader(body["leader"])
     oldest = body["oldest_pending_seconds"]
     waits = f", the oldest due one for {span(oldest)}" if oldest else ""
     yield "orders", f"{body['pending']} pending{waits}; {body['held_back']} held back"
@@ -64,6 +65,13 @@ def _rows(body: dict[str, Any]) -> Iterator[tuple[str, str]]:
     share = f" (skip rate {100 * recent['heartbeat_skips'] / beats:.1f} %)" if beats else ""
     yield "last 15 min", f"{beats} heartbeats{share}; a check takes {_ms(recent['check_ms_avg'])}"
     yield "connections", str(body["db_connections"])
+
+
+def _leader(leader: dict[str, Any] | None) -> str:
+    if leader is None:
+        return "not known"
+    where = f"process {leader['pid'] or UNKNOWN} on {leader['host'] or UNKNOWN}"
+    return f"{where}, epoch {leader['epoch']}, {_since(leader['since'])}"
 
 
 def _hearing(body: dict[str, Any]) -> str:

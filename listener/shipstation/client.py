@@ -7,7 +7,7 @@ credentials must not travel). An answer is read up to 16 MB and within one deadl
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -16,7 +16,7 @@ import urllib3
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NewConnectionError
 
 from listener.errors import Transient
-from listener.http_limits import TooLong, deadline, read_body, watched_pool
+from listener.http_limits import TooLong, Withheld, deadline, read_body, watched_pool
 
 CONNECT_SECONDS = 5.0
 DEADLINE_SECONDS = 30.0
@@ -26,6 +26,10 @@ LARGEST_ANSWER = 16 * 1024 * 1024
 
 class NotSent(Transient):
     """The request did not leave: nothing was done at ShipStation."""
+
+
+class Held(NotSent):
+    """Whoever asked for the request may not make it any more: it was withheld."""
 
 
 class NoAnswer(Transient):
@@ -85,9 +89,12 @@ class ShipStation:
         ]
         self._pool = watched_pool(maxsize=3, retries=False)
 
-    def create_orders(self, body: bytes) -> Answer:
-        """POST /orders/createorders: `body` is a JSON array of at most 100 orders. Raises NotSent, NoAnswer."""
-        return self._request("POST", "/orders/createorders", body)
+    def create_orders(self, body: bytes, may_leave: Callable[[], bool] | None = None) -> Answer:
+        """POST /orders/createorders: `body` is a JSON array of at most 100 orders. Raises NotSent, NoAnswer.
+
+        may_leave: asked at the last moment, when the connection stands, and again before each piece of the request
+        """
+        return self._request("POST", "/orders/createorders", body, may_leave)
 
     def list_orders(self, query: Mapping[str, str]) -> Answer:
         """GET /orders: one page, which `shipstation.listing` reads.
@@ -132,11 +139,13 @@ class ShipStation:
             raise NoAnswer(f"ShipStation answered {answer.status} to the question {question}", answer.status)
         return answer
 
-    def _request(self, method: str, path: str, body: bytes | None) -> Answer:
+    def _request(
+        self, method: str, path: str, body: bytes | None, may_leave: Callable[[], bool] | None = None
+    ) -> Answer:
         started = time.monotonic()
         timeout = urllib3.Timeout(connect=CONNECT_SECONDS, read=DEADLINE_SECONDS - CONNECT_SECONDS)
         try:
-            with deadline(DEADLINE_SECONDS):
+            with deadline(DEADLINE_SECONDS, may_leave):
                 response = self._pool.request(
                     method,
                     self._base_url + path,
@@ -149,6 +158,9 @@ class ShipStation:
                 content = self._without_secrets(read_body(response, LARGEST_ANSWER))
         except (NewConnectionError, ConnectTimeoutError) as error:
             raise NotSent(f"ShipStation cannot be reached: {_reason(error)}") from error
+        except Withheld as error:
+            reason = "withheld: the process stood still, or lost its session, before all of the request had left"
+            raise (NoAnswer if error.begun else Held)(reason) from error
         except TooLong as error:
             raise SpoiledPage("ShipStation's answer was too long to be read") from error
         except (HTTPError, OSError) as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 from listener.database import Connection
 from listener.errors import Transient
+from listener.events import Leader
 from listener.flags import Flags, parse_flags
 from listener.minutes import total
 from listener.snapshot import CONTROL_NAMES, Fields, Workflow, body_of
@@ -75,6 +76,7 @@ def _overdue(seen: Heartbeat, flags: Flags) -> Iterator[str]:
 def _known(seen: Heartbeat, flags: Flags) -> Fields:
     return {
         "role": "leader" if seen.holder else "standby",
+        "leader": Leader(seen.host, seen.pid, seen.epoch or 0, seen.since) if seen.holder else None,
         "listening": False,
         "deaf": False,
         "degraded": list(_overdue(seen, flags)),

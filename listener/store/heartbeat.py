@@ -6,12 +6,13 @@ from datetime import datetime
 from psycopg.rows import class_row
 
 from listener.database import Connection
+from listener.leader import LEADS
 from listener.store.inbox import COUNTED_UP_TO, PENDING
-from listener.store.story import LEADER_SQL
 
 # polling_state has no zone: it is read in the zone in which it is written, the session's.
 HEARTBEAT_SQL = f"""
-select leader.holder, (select since from listener.leader where id = 1) as since, clock_timestamp() as now,
+select leader.holder, leader.host, leader.process_id as pid, leader.epoch,
+    (select since from listener.leader where id = 1) as since, clock_timestamp() as now,
     (select extract(epoch from localtimestamp - last_upload_check)::float8 from polling_state where id = 1)
         as beat_seconds_ago,
     (select count(*) from (select from orders_inbox o where {PENDING} limit {COUNTED_UP_TO}) counted) as pending,
@@ -21,7 +22,7 @@ select leader.holder, (select since from listener.leader where id = 1) as since,
     (select count(*) from listener.api_calls where at > now() - interval '1 hour') as api_calls,
     (select fresh_at from listener.mirror_state where id = 1) as mirror_fresh_at,
     (select full_at is not null from listener.mirror_state where id = 1) as mirror_full
-from (select) nothing left join ({LEADER_SQL}) leader on true
+from (select) nothing left join (select * from listener.leader where {LEADS}) leader on true
 """
 
 
@@ -30,6 +31,9 @@ class Heartbeat:
     """What can be seen. `holder` is None when nobody leads; `since` is when the last one began to."""
 
     holder: str | None
+    host: str | None
+    pid: int | None
+    epoch: int | None
     since: datetime | None
     now: datetime
     beat_seconds_ago: float | None

@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 
 from listener.database import Connection
 from listener.flags import Flags, parse_flags
-from listener.locks import LEADER_KEY, LOCK_CLASS
+from listener.leader import LEADS
 from listener.store.api_calls import burst_of, calls_a_second
 from listener.store.config import read_flag_rows
 from listener.store.text import storable
@@ -164,13 +164,7 @@ def lockers(connection: Connection, row_ids: list[int]) -> tuple[Locker, ...]:
     return tuple(connection.cursor(row_factory=class_row(Locker)).execute(LOCKERS_SQL, [row_ids]).fetchall())
 
 
-LEADER_SQL = f"""
-select holder, epoch from listener.leader
-where id = 1 and (lease_until > clock_timestamp() or exists (
-    select from pg_catalog.pg_locks where locktype = 'advisory' and classid = {LOCK_CLASS} and objid = {LEADER_KEY}
-    and objsubid = 2 and mode = 'ExclusiveLock' and granted
-    and database = (select oid from pg_catalog.pg_database where datname = current_database())))
-"""
+LEADER_SQL = f"select holder, epoch from listener.leader where {LEADS}"
 
 # As `api_calls.TAKE_SQL` would find the bucket, without taking from it.
 CALL_IN_SQL = """

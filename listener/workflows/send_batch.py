@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from psycopg.errors import InvalidSchemaName, UndefinedTable
 
 from listener.budget import Budget
-from listener.database import Connection
+from listener.database import Connection, has_ended
 from listener.errors import Transient
 from listener.flags import Flags
 from listener.metrics import Metrics
 from listener.orders import Order
-from listener.shipstation.client import Answer, NoAnswer, NotSent, ShipStation
+from listener.shipstation.client import DEADLINE_SECONDS, Answer, Held, NoAnswer, NotSent, ShipStation
 from listener.shipstation.payload import encode, order_payload
 from listener.store import ledger, rows
 from listener.store.ledger import Candidate, Settled
@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 
 STALE_CLAIM_SECONDS = 5.0
 """A process that was frozen between claim and request must not send: another may lead by now."""
+
+LAST_PIECE_SECONDS = STALE_CLAIM_SECONDS + DEADLINE_SECONDS
+"""Nor may the rest of a request leave later than this after its claim, when it would arrive after it was looked for."""
 
 TAKEN_LATELY_SECONDS = 600.0
 """ShipStation is well when it has taken an order within this time: what fails alone then is an order's own fault."""
@@ -96,10 +99,15 @@ class SendBatch:
         """Send the orders in one request, and record what became of each."""
         batch = [candidate for candidate, _ in orders]
         body = encode([order_payload(order, candidate.shipstation_key) for candidate, order in orders])
+
+        def may_leave() -> bool:
+            """The claim is fresh, and the session stands that leads: with it goes the epoch."""
+            return self._clock() - claimed_at <= LAST_PIECE_SECONDS and not has_ended(connection)
+
         if self._clock() - claimed_at > STALE_CLAIM_SECONDS:
             reading, answer = Reading(all_waiting(batch, "the process stood still before it could send")), None
         else:
-            reading, answer = self._request(body, batch)
+            reading, answer = self._request(body, batch, may_leave)
         self._unrecorded = Unrecorded(reading.settled, batch, epoch, answer.status if answer else None)
         self._interrupted = False
         sent = self._learn(reading)
@@ -116,9 +124,13 @@ class SendBatch:
             ledger.doubt_what_was_sent(connection, epoch)
         return interrupted
 
-    def _request(self, body: bytes, batch: list[Candidate]) -> tuple[Reading, Answer | None]:
+    def _request(
+        self, body: bytes, batch: list[Candidate], may_leave: Callable[[], bool]
+    ) -> tuple[Reading, Answer | None]:
         try:
-            answer = self._shipstation.create_orders(body)
+            answer = self._shipstation.create_orders(body, may_leave)
+        except Held as error:
+            return Reading(all_waiting(batch, str(error))), None
         except NotSent as error:
             return Reading(all_waiting(batch, str(error)), error), None
         except NoAnswer as error:

@@ -2,7 +2,9 @@
 
 import json
 import signal
+import socket
 from collections.abc import Callable
+from datetime import datetime
 
 import pytest
 
@@ -116,15 +118,30 @@ def test_watch_goes_on_when_the_listener_goes_and_ctrl_c_ends_it_well(
     assert watch.stop(signal.SIGINT) == 0
 
 
-def test_a_standby_says_that_it_stands_by(
+def test_a_standby_says_that_it_stands_by_and_who_leads(
     dsn: str, account: ShipStationSimulator, asleep: ListenerProcess, listener_process: Start
 ) -> None:
     standby = listener_process(dsn)
-    standby.wait_status(lambda status: status["listening"])
-    assert "standby, for " in "\n".join(
-        ended(listener_process(dsn, "status", STATUS_ADDRESS=standby.status_address)).output
-    )
+    standby.wait_status(lambda status: status["leader"])
+    shown = "\n".join(ended(listener_process(dsn, "status", STATUS_ADDRESS=standby.status_address)).output)
+    assert "standby, for " in shown
+    assert f"process {asleep.pid} on {socket.gethostname()}, epoch 1, for " in " ".join(shown.split())
     wait_until_asleep(asleep)
+
+
+def test_leader_standby_and_database_name_the_same_leader_and_the_next_one_after_it(
+    dsn: str, account: ShipStationSimulator, asleep: ListenerProcess, listener_process: Start
+) -> None:
+    standby = listener_process(dsn)
+    who = standby.wait_status(lambda status: status["leader"])["leader"]
+    assert (who["host"], who["pid"], who["epoch"]) == (socket.gethostname(), asleep.pid, 1)
+    told = json.loads("\n".join(ended(listener_process(dsn, "status", "--json", STATUS_ADDRESS="off")).output))
+    assert asleep.status()["leader"] == who == told["leader"] | {"since": who["since"]}
+    assert datetime.fromisoformat(told["leader"]["since"]) == datetime.fromisoformat(who["since"])
+    asleep.kill()
+    heir = standby.wait_status(lambda status: status["role"] == "leader")["leader"]
+    assert (heir["pid"], heir["epoch"]) == (standby.pid, 2)
+    assert heir["since"] > who["since"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -16,7 +16,7 @@ from listener.embedded.postgres import free_port
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.errors import Transient
 from listener.shipstation import client
-from listener.shipstation.client import Answer, NoAnswer, NotSent, ShipStation
+from listener.shipstation.client import Answer, Held, NoAnswer, NotSent, ShipStation
 from listener.shipstation.listing import decode_page
 from tests.support.proxy import TcpProxy
 from tests.support.raw_server import Speak, raw_server, says, trickle
@@ -118,6 +118,22 @@ def test_a_connection_that_ends_after_the_request_was_sent_is_no_answer(
     with pytest.raises(NoAnswer, match="did not answer"):
         ours.create_orders(payload("A-1"))
     assert account.order_count == (0 if kind == "drop-before-commit" else 1)
+
+
+def test_a_request_that_may_not_leave_any_more_is_not_sent(account: ShipStationSimulator, ours: ShipStation) -> None:
+    with pytest.raises(Held, match="stood still"):
+        ours.create_orders(payload("A-1"), lambda: False)
+    assert account.requests == []
+    assert ours.create_orders(payload("A-1"), lambda: True).status == 200
+
+
+def test_a_request_of_which_a_part_has_left_is_broken_off_and_in_doubt(
+    account: ShipStationSimulator, ours: ShipStation
+) -> None:
+    asked = iter([True, True])  # the head, and the first piece of the body
+    with pytest.raises(NoAnswer, match="stood still"):
+        ours.create_orders(payload(*(f"A-{n}" for n in range(100))), lambda: next(asked, False))
+    assert account.order_count == 0
 
 
 def test_a_request_that_got_no_answer_is_not_sent_again_by_itself(

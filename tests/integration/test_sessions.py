@@ -7,7 +7,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from listener.database import Connection, connect_step, connect_work, make_ours
+from listener.database import Connection, connect_step, connect_work, has_ended, make_ours
+from tests.support.wait import eventually
 
 OTHERS = {
     "statement_timeout": "0",
@@ -49,3 +50,13 @@ def test_our_sessions_end_a_statement_after_15_seconds_whatever_the_databases_de
     with connect(strange_dsn, "test") as connection:
         found = {name: connection.execute(f"show {name}".encode()).fetchone() for name in OURS}
     assert found == {name: (value,) for name, value in OURS.items()}
+
+
+def test_a_session_that_the_server_has_ended_is_known_without_a_question(dsn: str) -> None:
+    with connect_work(dsn, "test") as session, psycopg.connect(dsn, autocommit=True) as admin:
+        session.execute("select 1")
+        assert not has_ended(session)
+        admin.execute("select pg_terminate_backend(%s, 5000)", [session.info.backend_pid])
+        assert eventually(lambda: has_ended(session))
+        session.close()
+        assert has_ended(session)

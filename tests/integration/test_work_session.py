@@ -24,6 +24,7 @@ from listener.events import (
     Source,
 )
 from listener.flags import Flags
+from listener.leader import who_leads
 from listener.locks import SILENCE_KEY
 from listener.metrics import Metrics
 from listener.schedule import next_due, react
@@ -117,9 +118,11 @@ def test_a_standby_that_was_deaf_and_hears_leads_on_a_session_that_the_server_wa
     # A deaf one's session may be a pooler's, and is left as it is. Who holds locks needs the server to notice its end.
     shop.execute("update listener.leader set holder = 'another', lease_until = now() + interval '1 hour'")
     deaf, hears = (RunUpload(Job.LEAD, Source.STARTUP, silence=silence) for silence in (False, True))
-    assert loop.session.run(deaf, Flags()).event == Led(leading=False)
+    assert getattr(loop.session.run(deaf, Flags()).event, "leading", None) is False
     shop.execute("update listener.leader set lease_until = now()")
-    assert loop.session.run(hears, Flags()).event == Led(leading=True, epoch=1)
+    led = loop.session.run(hears, Flags()).event
+    assert isinstance(led, Led)
+    assert (led.leading, led.epoch, led.leader) == (True, 1, who_leads(loop.session._standing()))
     assert value_of(loop.session._standing(), "select current_setting('client_connection_check_interval')") == "2s"
 
 

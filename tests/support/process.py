@@ -23,9 +23,19 @@ MAIN = "from listener.cli import main; main()"
 
 
 class ListenerProcess:
-    """A running `listener`; `lines` is its stderr so far, `output` its stdout. `first`: Python that it runs before."""
+    """A running `listener`; `lines` is its stderr so far, `output` its stdout.
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], folder: Path, first: str = "") -> None:
+    first: Python that it runs before; inside: a command that runs it somewhere else, by becoming it
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        first: str = "",
+        inside: Sequence[str] = (),
+    ) -> None:
         inherited = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         self.status_address = environment.get("STATUS_ADDRESS", "off")
         self._news = threading.Condition()
@@ -33,7 +43,7 @@ class ListenerProcess:
         self._output: list[str] = []
         self._open_streams = 2
         self._process = subprocess.Popen(
-            [sys.executable, *(["-c", f"{first}\n{MAIN}"] if first else ["-m", "listener.cli"]), *arguments],
+            [*inside, sys.executable, *(["-c", f"{first}\n{MAIN}"] if first else ["-m", "listener.cli"]), *arguments],
             env=inherited | environment,
             cwd=folder,
             stdin=subprocess.DEVNULL,

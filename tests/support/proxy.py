@@ -106,7 +106,9 @@ class Link:
 class TcpProxy:
     """`to_server` and `to_client` are the lanes; everything else concerns both."""
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, address: str = "127.0.0.1") -> None:
+        """`address`: of this machine, where it lets others in."""
+        self.address = address
         self.port = free_port()
         self.to_server = Lane()
         self.to_client = Lane()
@@ -128,7 +130,7 @@ class TcpProxy:
 
     def url(self, target: str) -> str:
         """Return `target`, a database's URL, as conninfo that leads through here."""
-        return make_conninfo(target, host="127.0.0.1", port=self.port)
+        return make_conninfo(target, host=self.address, port=self.port)
 
     def cut(self) -> None:
         """Reset every connection there is; new ones are welcome."""
@@ -149,7 +151,7 @@ class TcpProxy:
         """Take connections again, on the same port."""
         if self._door is None:
             self._refusing = False
-            self._door = socket.create_server(("127.0.0.1", self.port), backlog=64)
+            self._door = socket.create_server((self.address, self.port), backlog=64)
             self._porter = threading.Thread(target=self._serve, args=(self._door,), daemon=True)
             self._porter.start()
 
@@ -179,7 +181,7 @@ class TcpProxy:
     def _knock(self) -> None:
         """Return when all who connected before us have been let in: connect() succeeds before accept() is called."""
         with self._lock:
-            visitor = socket.create_connection(("127.0.0.1", self.port))
+            visitor = socket.create_connection((self.address, self.port))
             self._knocks.add(visitor.getsockname())
         with visitor:
             visitor.recv(1)

@@ -72,6 +72,7 @@ def test_what_is_not_known_yet_is_zero_null_or_empty(metrics: Metrics) -> None:
     )
     assert snapshot == {
         "role": "standby",
+        "leader": None,
         "listening": False,
         "deaf": False,
         "degraded": [],

@@ -119,10 +119,14 @@ function silence() {
 }
 
 function calm(status) {
-  if (status.role !== "leader") return "This listener stands by: another one leads, or none could yet.";
+  if (status.role !== "leader") return `This listener stands by: ${status.leader ? leads(status.leader) : "none could lead yet"}.`;
   const waiting = status.pending - status.held_back;
   if (waiting <= 0) return "Orders go out as they come, and none waits.";
   return `Orders go out as they come; ${plural(waiting, "is", "are")} pending.`;
+}
+
+function leads({ host, pid, epoch, since }) {
+  return `process ${pid} on ${host} leads, for ${span(now() - Date.parse(since) / 1000)} (epoch ${epoch})`;
 }
 
 function figures(status) {
@@ -137,7 +141,8 @@ function figures(status) {
   say(get("missed"), count(status.missed_notifications));
   say(get("missed-note"), hearing(status));
   say(get("who"), `listener ${status.version} · ${status.role}`);
-  say(get("since"), `running for ${span(now() - Date.parse(status.started_at) / 1000)}`);
+  const running = `running for ${span(now() - Date.parse(status.started_at) / 1000)}`;
+  say(get("since"), status.leader ? `${running} · ${leads(status.leader)}` : running);
 }
 
 function hearing(status) {
