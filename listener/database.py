@@ -46,6 +46,8 @@ SESSION_SETTINGS: dict[str, str] = {
     "enable_seqscan": "off",
     "enable_hashjoin": "off",
     "enable_mergejoin": "off",
+    # So a plan for any values is as good as one for these, and nothing is planned while an order waits.
+    "plan_cache_mode": "force_generic_plan",
 }
 
 WORK_SETTINGS: dict[str, str] = {

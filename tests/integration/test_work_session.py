@@ -121,3 +121,17 @@ def test_whom_a_stranger_has_silenced_is_found_when_the_stranger_has_gone(
     loop.on(seconds=2)
     assert ear.heard() == []
     assert value_of(shop, "select status from orders_inbox") == "uploaded"
+
+
+# What PostgreSQL 13 does not tell yet counts as none.
+PLANNED_SQL = """
+select statement from pg_prepared_statements p where coalesce((to_jsonb(p) ->> 'custom_plans')::integer, 0) > 0
+"""
+
+
+def test_nothing_is_planned_while_an_order_waits(loop: Loop, shop: Connection) -> None:
+    loop.on(Listening(deaf=False), CONFIGURED)
+    insert_order(shop, "A-1")
+    loop.on(Rang("orders_inbox"))
+    assert value_of(shop, "select status from orders_inbox") == "uploaded"
+    assert loop.session._standing().execute(PLANNED_SQL).fetchall() == []
