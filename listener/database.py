@@ -9,6 +9,8 @@ through a pooler: no session state, no prepared statements, no start-up paramete
 inside each transaction.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -93,6 +95,24 @@ def make_ours(connection: Connection, more: dict[str, str] | None = None) -> Non
 def connect_step(url: str, name: str) -> Connection:
     """Return a connection for one step, fit for a transaction pooler. Raises Transient."""
     return _connect(url, name, CLIENT_SETTINGS, prepare_threshold=None)
+
+
+@contextmanager
+def pipelined(connection: Connection, *, keep: bool = True) -> Iterator[None]:
+    """A transaction whose statements go out without waiting for each other: BEGIN and COMMIT cost no round trip of
+    their own. An answer is waited for where it is read. (psycopg's transaction() waits four times in a pipeline.)
+
+    keep: False rolls it back at its end, as an error does
+    """
+    try:
+        with connection.pipeline():
+            connection.execute("begin")
+            yield
+            connection.execute("commit" if keep else "rollback")
+    except BaseException:
+        if not connection.closed:
+            connection.rollback()
+        raise
 
 
 def is_lost(connection: Connection, error: BaseException) -> bool:
