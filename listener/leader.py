@@ -7,6 +7,7 @@ leads by a lease in the same row instead.
 
 import os
 import socket
+from collections.abc import Callable
 
 import psycopg
 from psycopg.rows import class_row
@@ -104,10 +105,20 @@ STAND_FAST_SQL = "select epoch, coalesce(lease_until < now(), false) from listen
 
 
 def stand_fast(connection: Connection, epoch: int) -> None:
-    """Hold the epoch still for this transaction. Raises Transient when it is over: another leads now."""
-    row = connection.execute(STAND_FAST_SQL).fetchone()
-    if not row or row[0] != epoch or row[1]:
-        raise LeadLost("another listener leads now: this one stands by")
+    """Hold the epoch still for this transaction. Raises LeadLost when it is over: another leads now."""
+    standing_fast(connection, epoch)()
+
+
+def standing_fast(connection: Connection, epoch: int) -> Callable[[], None]:
+    """The same for a pipeline, whose next statements need not wait: call what this returns before they are believed."""
+    held = connection.execute(STAND_FAST_SQL)
+
+    def stand() -> None:
+        row = held.fetchone()
+        if not row or row[0] != epoch or row[1]:
+            raise LeadLost("another listener leads now: this one stands by")
+
+    return stand
 
 
 class LeadLost(Transient):

@@ -6,20 +6,24 @@ once; the check, the claim, the settle's question and the figures are made of th
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from psycopg.rows import class_row, namedtuple_row
-
 from listener.database import Connection
 from listener.orders import Address, Item, Order
-from listener.store.mirror import BY_NUMBER_SQL, There
+from listener.store.mirror import There
 
 PENDING = "o.status = 'awaiting_shipment' and coalesce(o.shipstation_order_id, '') = ''"
 """Production also has 'awaiting_shipment' rows that are uploaded; those have an id. The trigger has the same words."""
 
-KEY = "pg_catalog.upper(pg_catalog.btrim(o.order_number))"
-"""The normal form of a number: the ledger's key, and every comparison's."""
+
+def key_of(row: str) -> str:
+    """Return the normal form of a row's number, in SQL: the ledger's key, and every comparison's."""
+    return f"pg_catalog.upper(pg_catalog.btrim({row}.order_number))"
+
+
+KEY = key_of("o")
 
 # OFFSET 0 keeps these look-ups from becoming joins: one or two probes of a small index a pending row, whatever the
 # planner knows of the tables. A join is a third faster at its best, and reads millions of rows when the planner errs.
@@ -62,15 +66,93 @@ def due_rows(connection: Connection, limit: int, locked: Sequence[int]) -> dict[
     return dict(connection.execute(DUE_ROWS_SQL, {"limit": limit, "locked": list(locked)}).fetchall())
 
 
+# One snapshot finds the due rows and says which of them are locked by others: a second statement could not tell a
+# locked row from one that has come in between. The lock's own re-check drops rows that have changed since.
+# `together`: 0 claims what no whole request with it was refused for, n what may go with n others at most, null both.
+# Only an order that waits to be sent is a suspect: one that is settled has nothing to go with, but a row to be shown.
+# OFFSET 0 as in HELD: what is held is left out before more is asked of it.
+# The server keeps the ids of our rows for READ_SQL, so that it need not wait for us to repeat them.
+CLAIM_SQL = f"""
+with due as materialized (
+    select o.id
+    from (select o.id, o.order_number from orders_inbox o
+          where {DUE} and o.id <> all (%(locked)s::integer[]) order by o.id offset 0) o
+    where %(together)s::integer is null or %(together)s = coalesce(
+        (select l.batch_limit from listener.ledger l where l.order_key = {KEY} and l.state = 'waiting'), 0)
+    order by o.id limit %(limit)s),
+ours as materialized (
+    select o.id from orders_inbox o where o.id = any (array(select id from due)) and {PENDING}
+    order by o.id for update skip locked)
+select array(select id from due), pg_catalog.set_config('listener.claimed', array(select id from ours)::text, true)
+"""
+
+_ADDRESS_COLUMNS = ("name", "company", "street1", "street2", "city", "state", "postal_code", "country", "phone")
+
+
+def _address_sql(kind: str) -> str:
+    return "array[" + ", ".join(f"coalesce(o.{kind}_{column}, '')" for column in _ADDRESS_COLUMNS) + f"] as {kind}"
+
+
+# Of several active lots of a SKU the newest row's goes out, always the same one.
+_ITEMS = """
+select json_agg(json_build_array(i.sku, i.quantity, coalesce(i.unit_price_cents, 0),
+    coalesce((select value from configuration_params p
+              where p.category = 'Product Names' and p.sku = i.sku order by p.id desc limit 1), ''),
+    coalesce((select lot from sku_lot s where s.sku = i.sku and s.active = 1 order by s.id desc limit 1), ''))
+    order by i.id)
+from order_items_inbox i where i.order_inbox_id = o.id
+"""
+_SHIPPED = f"""
+select coalesce(s.shipstation_order_id, '') from shipped_orders s
+where {key_of("s")} = o.order_key limit 1
+"""
+_THERE = """
+select json_agg(json_build_array(m.order_key, coalesce(m.merged_into, m.shipstation_order_id), m.shipstation_key,
+                                 m.status, m.created_at, m.modified_at) order by m.created_at, m.shipstation_order_id)
+from listener.mirror m where m.order_key = o.order_key
+"""
+
+# A statement of its own, whose snapshot is younger than the locks: no part of an order is older than another.
+# OFFSET 0 as in HELD, and so that min() does not walk the table by id.
+READ_SQL = f"""
+with ours as materialized (
+    select o.*, {KEY} as order_key from (
+        select o.id, o.order_number, o.order_date, coalesce(o.customer_email, '') as email,
+               coalesce(o.total_items, 0) as total_items, {_address_sql("ship")}, {_address_sql("bill")}
+        from orders_inbox o
+        where o.id = any (nullif(pg_catalog.current_setting('listener.claimed', true), '')::integer[])) o)
+select o.id, o.order_key, o.order_number, current_date - o.order_date, o.total_items, l.order_key, l.state,
+       coalesce((select other.id from orders_inbox other where other.id = l.order_inbox_id and other.id <> o.id
+                 and ({key_of("other")} = o.order_key or l.state in ('accepted', 'adopted'))),
+                (select min(id) from (
+                    select other.id from orders_inbox other
+                    where {key_of("other")} = o.order_key and other.id <> o.id
+                    and (other.id < o.id or other.status not in ('awaiting_shipment', 'failed')
+                         or coalesce(other.shipstation_order_id, '') <> '') offset 0) doubles)),
+       coalesce(l.row_written, false), case when l.state = 'waiting' then l.looks else 0 end,
+       case when l.state = 'waiting' then extract(epoch from clock_timestamp() - l.first_seen_at) else 0 end::float8,
+       coalesce(l.again, 1), l.requeued_at is not null, l.batch_limit,
+       o.order_date, o.email, o.ship, o.bill, ({_ITEMS}), ({_SHIPPED}), ({_THERE})
+from ours o
+left join lateral (
+    (select * from listener.ledger renamed
+     where renamed.order_inbox_id = o.id and renamed.state in ('accepted', 'adopted') and not renamed.row_written
+     limit 1)
+    union all
+    (select * from listener.ledger known where known.order_key = o.order_key)
+    limit 1) l on true
+order by o.id
+"""
+
+
 class ClaimedRow(NamedTuple):
-    """One due row, locked by us, or not (`ours` false: somebody else has it), with what the ledger knows of it.
+    """One due row, locked by us, with what the ledger knows of it: the first columns of READ_SQL.
 
     ledger_key:   under which number the ledger knows the row; another than its own when the shop has changed it since
     other_row_id: the row that has the same number, but for case or blanks, and comes first
     """
 
     id: int
-    ours: bool
     order_key: str
     order_number: str
     age_days: int
@@ -86,97 +168,7 @@ class ClaimedRow(NamedTuple):
     batch_limit: int | None
 
 
-# One snapshot finds the due rows and says which of them are locked by others: a second statement could not tell a
-# locked row from one that has come in between. The lock's own re-check drops rows that have changed since.
-# `together`: 0 claims what no whole request with it was refused for, n what may go with n others at most, null both.
-# Only an order that waits to be sent is a suspect: one that is settled has nothing to go with, but a row to be shown.
-# OFFSET 0 as in HELD: what is held is left out before more is asked of it, and min() does not walk the table by id.
-CLAIM_SQL = f"""
-with due as materialized (
-    select o.id
-    from (select o.id, o.order_number from orders_inbox o
-          where {DUE} and o.id <> all (%(locked)s::integer[]) order by o.id offset 0) o
-    where %(together)s::integer is null or %(together)s = coalesce(
-        (select l.batch_limit from listener.ledger l where l.order_key = {KEY} and l.state = 'waiting'), 0)
-    order by o.id limit %(limit)s),
-ours as materialized (
-    select o.id, o.order_number, o.order_date, o.total_items, {KEY} as order_key
-    from orders_inbox o where o.id = any (array(select id from due)) and {PENDING}
-    order by o.id for update skip locked)
-select due.id, ours.id is not null as ours, ours.order_key, ours.order_number,
-       current_date - ours.order_date as age_days, coalesce(ours.total_items, 0) as total_items,
-       l.order_key as ledger_key, l.state as ledger_state,
-       coalesce((select o.id from orders_inbox o where o.id = l.order_inbox_id and o.id <> due.id
-                 and ({KEY} = ours.order_key or l.state in ('accepted', 'adopted'))),
-                (select min(id) from (
-                    select o.id from orders_inbox o where {KEY} = ours.order_key and o.id <> due.id
-                    and (o.id < due.id or o.status not in ('awaiting_shipment', 'failed')
-                         or coalesce(o.shipstation_order_id, '') <> '') offset 0) doubles)) as other_row_id,
-       coalesce(l.row_written, false) as row_written,
-       case when l.state = 'waiting' then l.looks else 0 end as looks,
-       case when l.state = 'waiting' then extract(epoch from clock_timestamp() - l.first_seen_at) else 0 end::float8
-           as seen_seconds,
-       coalesce(l.again, 1) as again, l.requeued_at is not null as requeued, l.batch_limit
-from due left join ours using (id)
-left join lateral (
-    (select * from listener.ledger renamed
-     where renamed.order_inbox_id = ours.id and renamed.state in ('accepted', 'adopted') and not renamed.row_written
-     limit 1)
-    union all
-    (select * from listener.ledger known where known.order_key = ours.order_key)
-    limit 1) l on true
-order by due.id
-"""
-
-
-def claim_due_rows(connection: Connection, limit: int, locked: Sequence[int], together: int | None) -> list[ClaimedRow]:
-    """Lock up to `limit` due rows in id order, leaving out those `locked`. Inside the claim's transaction."""
-    cursor = connection.cursor(row_factory=namedtuple_row)
-    parameters = {"limit": limit, "locked": list(locked), "together": together}
-    return [ClaimedRow(*row) for row in cursor.execute(CLAIM_SQL, parameters).fetchall()]
-
-
-# OFFSET 0 as in HELD: `= any` of a hundred numbers reads the whole table while its index has no statistics.
-SHIPPED_SQL = """
-select key, coalesce(shipstation_order_id, '')
-from unnest(%s::text[]) as wanted (key), lateral (
-    select shipstation_order_id from shipped_orders s
-    where pg_catalog.upper(pg_catalog.btrim(s.order_number)) = key offset 0) shipped
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Header:
-    id: int
-    order_number: str
-    order_date: Any
-    customer_email: str
-    total_items: int
-    ship: list[str]
-    bill: list[str]
-
-
-_ADDRESS_COLUMNS = ("name", "company", "street1", "street2", "city", "state", "postal_code", "country", "phone")
-
-
-def _address_sql(kind: str) -> str:
-    return "array[" + ", ".join(f"coalesce({kind}_{column}, '')" for column in _ADDRESS_COLUMNS) + "]"
-
-
-HEADERS_SQL = f"""
-select id, order_number, order_date, coalesce(customer_email, '') as customer_email,
-       coalesce(total_items, 0) as total_items, {_address_sql("ship")} as ship, {_address_sql("bill")} as bill
-from orders_inbox where id = any (%s) order by id
-"""
-
-# Of several active lots of a SKU the newest row's goes out, always the same one.
-ITEMS_SQL = """
-select i.order_inbox_id, i.sku, i.quantity, coalesce(i.unit_price_cents, 0),
-       coalesce((select value from configuration_params p
-                 where p.category = 'Product Names' and p.sku = i.sku order by p.id desc limit 1), ''),
-       coalesce((select lot from sku_lot s where s.sku = i.sku and s.active = 1 order by s.id desc limit 1), '')
-from order_items_inbox i where i.order_inbox_id = any (%s) order by i.order_inbox_id, i.id
-"""
+_OF_THE_ROW = len(ClaimedRow._fields)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,34 +183,58 @@ class Known:
     there: dict[str, list[There]]
 
 
-def read_claimed(connection: Connection, rows: Sequence[ClaimedRow]) -> tuple[list[Order], Known]:
-    """Return the whole orders of claimed rows in id order, and what is known of their numbers.
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim has found: the rows that are ours, with the whole orders, in id order, and what is known of them.
 
-    The four questions are put before the first answer is read: in a pipeline they share a round trip.
+    locked: ids of due rows that somebody else holds locked
     """
-    ids, keys = [row.id for row in rows], [row.order_key for row in rows]
-    shipped = connection.execute(SHIPPED_SQL, [keys])
-    remote = connection.execute(BY_NUMBER_SQL, [keys])
-    lines = connection.execute(ITEMS_SQL, [ids])
-    headers = connection.cursor(row_factory=class_row(_Header)).execute(HEADERS_SQL, [ids])
-    items: dict[int, list[Item]] = {}
-    for row_id, sku, quantity, cents, name, lot in lines:
-        item = Item(sku=sku, quantity=quantity, unit_price=Decimal(cents) / 100, name=name, lot=lot)
-        items.setdefault(row_id, []).append(item)
-    there: dict[str, list[There]] = {}
-    for row in remote:
-        there.setdefault(row[0], []).append(There(*row))
-    return [_order(header, items.get(header.id, [])) for header in headers], Known(dict(shipped.fetchall()), there)
+
+    orders: list[tuple[ClaimedRow, Order]]
+    known: Known
+    locked: tuple[int, ...]
 
 
-def _order(header: _Header, items: Sequence[Item]) -> Order:
+def claim_due_rows(connection: Connection, limit: int, locked: Sequence[int], together: int | None) -> Claimed:
+    """Lock up to `limit` due rows in id order, leaving out those `locked`, and read them. In the claim's transaction.
+
+    Both statements are sent before an answer is read: in a pipeline they share a round trip.
+    """
+    found = connection.execute(CLAIM_SQL, {"limit": limit, "locked": list(locked), "together": together})
+    read = connection.execute(READ_SQL)
+    orders: list[tuple[ClaimedRow, Order]] = []
+    known = Known({}, {})
+    for values in read:
+        row = ClaimedRow(*values[:_OF_THE_ROW])
+        *parts, shipped, there = values[_OF_THE_ROW:]
+        orders.append((row, _order(row, *parts)))
+        if shipped is not None:
+            known.shipped[row.order_key] = shipped
+        if there:
+            known.there[row.order_key] = [_there(*order) for order in there]
+    ((due, _),) = found.fetchall()
+    ours = {row.id for row, _ in orders}
+    return Claimed(orders, known, tuple(row_id for row_id in due if row_id not in ours))
+
+
+def _order(
+    row: ClaimedRow, order_date: date, email: str, ship: Sequence[str], bill: Sequence[str], items: list[Any] | None
+) -> Order:
     return Order(
-        order_inbox_id=header.id,
-        order_number=header.order_number,
-        order_date=header.order_date,
-        customer_email=header.customer_email,
-        ship_to=Address(*header.ship),
-        bill_to=Address(*header.bill),
-        items=tuple(items),
-        total_items=header.total_items,
+        order_inbox_id=row.id,
+        order_number=row.order_number,
+        order_date=order_date,
+        customer_email=email,
+        ship_to=Address(*ship),
+        bill_to=Address(*bill),
+        items=tuple(
+            Item(sku=sku, quantity=quantity, unit_price=Decimal(cents) / 100, name=name, lot=lot)
+            for sku, quantity, cents, name, lot in items or ()
+        ),
+        total_items=row.total_items,
     )
+
+
+def _there(key: str, shipstation_order_id: str, shipstation_key: str | None, status: str, *times: str) -> There:
+    created_at, modified_at = map(datetime.fromisoformat, times)
+    return There(key, shipstation_order_id, shipstation_key, status, created_at, modified_at)

@@ -9,12 +9,12 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from listener.database import Connection
+from listener.database import Connection, pipelined
 from listener.flags import Flags
-from listener.leader import stand_fast
+from listener.leader import standing_fast
 from listener.orders import Order
 from listener.store import inbox, ledger, mirror
-from listener.store.inbox import ClaimedRow
+from listener.store.inbox import Claimed, ClaimedRow
 from listener.store.ledger import Candidate, Verdict
 from listener.store.rows import write_rows
 from listener.workflows.admit import admit, candidate_of, is_settled
@@ -52,24 +52,26 @@ def claim_orders(
     *,
     together: int | None,
     knows: Callable[[str], bool],
+    keep: bool = True,
 ) -> Claim:
     """Claim up to `limit` due orders, leaving out the rows `locked`. Raises LeadLost when another leads.
 
     together: 0, or the number of suspects that may share a request (see `ledger.suspects`); None: all there are
     knows:    whether it is known what ShipStation has under a number; other orders are left for the next claim
+    keep:     False takes it all back
     """
-    with connection.pipeline(), connection.transaction():  # what needs no answer in between shares a round trip
-        stand_fast(connection, epoch)
-        rows = inbox.claim_due_rows(connection, limit, locked, together)
-        ours = [row for row in rows if row.ours]
-        claim = _sort(connection, ours, flags, knows) if ours else Claim()
+    with pipelined(connection, keep=keep):
+        stand = standing_fast(connection, epoch)
+        claimed = inbox.claim_due_rows(connection, limit, locked, together)
+        stand()
+        claim = _sort(connection, claimed, flags, knows) if claimed.orders else Claim()
         to_send = [candidate for candidate, _ in claim.to_send]
         mine = ledger.claim(connection, to_send, epoch) if to_send else set()
     return replace(
         claim,
         to_send=[pair for pair in claim.to_send if pair[0].order_key in mine],
-        rows=len(rows),
-        locked=tuple(row.id for row in rows if not row.ours) + claim.locked,
+        rows=len(claimed.orders) + len(claimed.locked),
+        locked=claimed.locked + claim.locked,
     )
 
 
@@ -90,34 +92,28 @@ def show_set_aside(connection: Connection, claim: Claim) -> dict[int, str]:
 
 def rehearse(connection: Connection) -> None:
     """Have the server parse and plan what a claim and its record ask, so that the first order does not wait for it."""
-    with connection.transaction(force_rollback=True):
+    with pipelined(connection, keep=False):
         inbox.claim_due_rows(connection, 0, [], 0)
-        inbox.read_claimed(connection, [])
         ledger.claim(connection, [], 0)
         ledger.record(connection, [], epoch=0, http_status=None, max_attempts=1)
         write_rows(connection, [])
 
 
-def _sort(connection: Connection, rows: Sequence[ClaimedRow], flags: Flags, knows: Callable[[str], bool]) -> Claim:
+def _sort(connection: Connection, claimed: Claimed, flags: Flags, knows: Callable[[str], bool]) -> Claim:
     """Write into the ledger what is not sent; return what is, and what is to be shown."""
-    doubles = _doubles([row for row in rows if row.ledger_key in (None, row.order_key)])
-    settled = [row for row in rows if is_settled(row) and row.id not in doubles]
-    unsettled = [row for row in rows if not is_settled(row) and row.id not in doubles]
-    fresh = [row for row in unsettled if knows(row.order_key)]
-    orders, known = inbox.read_claimed(connection, fresh)
-    to_send: list[tuple[Candidate, Order]] = []
-    verdicts: list[Verdict] = []
-    for row, order in zip(fresh, orders, strict=True):
-        verdict = admit(row, order, flags, known)
-        if verdict is None:
-            to_send.append((candidate_of(row), order))
-        else:
-            verdicts.append(verdict)
-    _set_aside(connection, settled, verdicts)
+    doubles = _doubles([row for row, _ in claimed.orders if row.ledger_key in (None, row.order_key)])
+    single = [(row, order) for row, order in claimed.orders if row.id not in doubles]
+    settled = [row for row, _ in single if is_settled(row)]
+    unsettled = [(row, order) for row, order in single if not is_settled(row)]
+    verdicts = [
+        (row, order, admit(row, order, flags, claimed.known)) for row, order in unsettled if knows(row.order_key)
+    ]
+    aside = [verdict for _, _, verdict in verdicts if verdict is not None]
+    _set_aside(connection, settled, aside)
     return Claim(
-        to_send,
-        locked=tuple(row.id for row in unsettled if not knows(row.order_key)),
-        aside=verdicts,
+        to_send=[(candidate_of(row), order) for row, order, verdict in verdicts if verdict is None],
+        locked=tuple(row.id for row, _ in unsettled if not knows(row.order_key)),
+        aside=aside,
         settled={row.ledger_key: row.id for row in settled if row.ledger_key},
         doubles=list(doubles.items()),
     )

@@ -48,16 +48,16 @@ class DryRun(UploadOrders):
             self.continuing = True
             return 0
         self._budget.give_back(connection, prepared.call_id, flags)
-        with connection.transaction(force_rollback=True):
-            claim = claim_orders(
-                connection,
-                epoch,
-                flags,
-                prepared.limit,
-                self.locked,
-                together=None,
-                knows=lambda key: self._mirror.knows(key, flags),
-            )
+        claim = claim_orders(
+            connection,
+            epoch,
+            flags,
+            prepared.limit,
+            self.locked,
+            together=None,
+            knows=lambda key: self._mirror.knows(key, flags),
+            keep=False,
+        )
         self._tell(claim)
         self._said += tuple(_row_ids(claim))
         self.locked = self._said + claim.locked

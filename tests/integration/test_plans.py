@@ -13,7 +13,7 @@ import pytest
 from listener.bell import ASK_SQL
 from listener.database import Connection, connect_work
 from listener.store.import_orders import NEW_NUMBERS_SQL
-from listener.store.inbox import CHECK_SQL, CLAIM_SQL, DUE_ROWS_SQL, SHIPPED_SQL
+from listener.store.inbox import CHECK_SQL, CLAIM_SQL, DUE_ROWS_SQL, READ_SQL
 from listener.store.ledger import RECORD_SQL
 from listener.store.progress import BEAT_SQL, TRIGGERS
 from listener.store.recent import NEWEST_ORDERS_SQL, NEWEST_STUCK_SQL
@@ -78,7 +78,7 @@ OUTCOMES = {
 SETTLED_KEYS = {"keys": [f"S-{n}" for n in range(100)]}
 NEXT = {"locked": [1, 2], "limit": 100}
 A_FILE = [[f"x-{n}" for n in range(1000)]]
-A_BATCH = [[f"X-{n}" for n in range(100)]]
+A_BATCH = [SETTLED + HELD + n for n in range(1, DUE + 1)]
 
 Plan = dict[str, Any]
 Parameters = dict[str, Any] | Sequence[Any]
@@ -194,6 +194,19 @@ def test_the_claim_looks_nothing_up_for_a_held_row_but_that_it_is_held(shop: Con
 
 
 @both
+def test_claimed_orders_are_read_by_probes_of_indexes(shop: Connection, generic: bool) -> None:
+    with shop.transaction(force_rollback=True):
+        claimed = f"{{{','.join(map(str, A_BATCH))}}}"
+        shop.execute("select set_config('listener.claimed', %s, true)", [claimed])
+        found = scans(shop, READ_SQL, {}, generic=generic)
+        row = shop.execute(f"explain (analyze, format json) {READ_SQL}".encode()).fetchone()
+    assert {node["Relation Name"] for node in found} == {"orders_inbox", "ledger", "shipped_orders"}
+    assert [node for node in found if not {"Index Cond", "Recheck Cond"} & set(node)] == []
+    assert row is not None
+    assert row[0][0]["Plan"]["Actual Rows"] == DUE
+
+
+@both
 def test_the_beat_counts_what_is_pending_without_touching_the_table(shop: Connection, generic: bool) -> None:
     found = scans(shop, BEAT_SQL, BEAT, generic=generic)
     allowed = {("Index Only Scan", PENDING_INDEX)}
@@ -212,12 +225,7 @@ def test_the_page_lists_orders_by_indexes(shop: Connection, query: str, generic:
 
 
 @both
-@pytest.mark.parametrize(
-    ("query", "parameters"), [(NEW_NUMBERS_SQL, A_FILE), (SHIPPED_SQL, A_BATCH)], ids=["a file", "a batch"]
-)
-def test_numbers_are_looked_up_in_their_normal_form_by_indexes(
-    shop: Connection, query: str, parameters: Parameters, generic: bool
-) -> None:
+def test_the_numbers_of_a_file_are_looked_up_in_their_normal_form_by_indexes(shop: Connection, generic: bool) -> None:
     with shop.transaction(force_rollback=True):
         for way in (
             "seqscan",
@@ -225,7 +233,7 @@ def test_numbers_are_looked_up_in_their_normal_form_by_indexes(
             "mergejoin",
         ):  # an import's connection is a pooler's, with no settings of ours
             shop.execute(f"set local enable_{way} = on".encode())
-        found = scans(shop, query, parameters, generic=generic)
+        found = scans(shop, NEW_NUMBERS_SQL, A_FILE, generic=generic)
     assert found
     assert not [node for node in found if node["Node Type"] == "Seq Scan"]
 

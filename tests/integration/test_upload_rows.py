@@ -6,6 +6,7 @@ import pytest
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.leader import LeadLost
 from listener.store import inbox
+from listener.store.inbox import Claimed, Known
 from tests.support.shop import Connection, insert_order, row_of, value_of
 from tests.support.upload import CREATE, LIST, Leader, insert, rows, statuses, times_made, while_it_sends
 
@@ -282,7 +283,7 @@ def test_what_is_due_and_cannot_be_claimed_is_left_alone_for_a_second_and_named(
 ) -> None:
     insert_order(shop, "A-1")
     with monkeypatch.context() as broken:
-        broken.setattr(inbox, "claim_due_rows", lambda *_: [])
+        broken.setattr(inbox, "claim_due_rows", lambda *_: Claimed([], Known({}, {}), ()))
         assert ours.run_all().report.retry_after == 1.0
     assert "can't be claimed: A-1" in caplog.text
     ours.time.advance(1)

@@ -172,3 +172,17 @@ def test_a_session_that_was_closed_while_it_dozed_is_no_fault(
 
 def test_before_there_is_a_session_there_is_none_to_doze(loop: Loop) -> None:
     assert loop.session.run(RunUpload(Job.DOZE, Source.STARTUP), Flags()).event == Done()
+
+
+# What PostgreSQL 13 does not tell yet counts as none.
+PLANNED_SQL = """
+select statement from pg_prepared_statements p where coalesce((to_jsonb(p) ->> 'custom_plans')::integer, 0) > 0
+"""
+
+
+def test_nothing_is_planned_while_an_order_waits(loop: Loop, shop: Connection) -> None:
+    loop.on(Listening(deaf=False), CONFIGURED)
+    insert_order(shop, "A-1")
+    loop.on(Rang("orders_inbox"))
+    assert value_of(shop, "select status from orders_inbox") == "uploaded"
+    assert loop.session._standing().execute(PLANNED_SQL).fetchall() == []

@@ -16,7 +16,6 @@ from listener.workflows.claim_orders import _doubles
 ADDRESS = Address(name="Ada Example", street1="1 Sample Street", city="Springfield", state="IL", postal_code="62701")
 ROW = ClaimedRow(
     id=7,
-    ours=True,
     order_key="A-1",
     order_number="A-1",
     age_days=0,
