@@ -171,9 +171,10 @@ class Daemon:
         match action:
             case RunUpload():
                 flags = self._state.flags
+                probe = self._ears.probe_due(now)
                 self._right_of_way.take()
                 self._pulse.let_go()
-                self._hand_out("upload", lambda: self._work.run(action, flags), self._upload_ended)
+                self._hand_out("upload", lambda: self._work.run(action, flags, probe), self._upload_ended)
             case RunImport() if (runner := self._import) is not None:
                 self._hand_out("import", lambda: runner.run(action), lambda event: [event])
             case RunSync() if (syncing := self._sync) is not None:
@@ -219,6 +220,10 @@ class Daemon:
             self._announce()
         elif isinstance(ended.event, Led) and self._dry_run:
             self._fault = Fatal("another listener runs on this database: a dry run needs its place, so stop it first")
+        if ended.rang:
+            self._ears.must_hear(ended.rang, ended.began_at, now)
+        if ended.triggers is not None:
+            self._publisher.triggers(ended.triggers)
         if ended.beat is not None:
             self._publisher.beat(ended.beat, now, ended.muffled_by)
             leading = self._state.leading

@@ -13,7 +13,7 @@ from dataclasses import replace
 from math import inf
 
 from listener.events import Action, Asked, Beaten, Event, Imported, Job, Nudged, Passed, Phase, Rang, RunUpload, Synced
-from listener.state import KEEPALIVE_SECONDS, State
+from listener.state import KEEPALIVE_SECONDS, LOOK_EVERY_SECONDS, State
 
 
 def is_work(event: Event) -> bool:
@@ -39,7 +39,7 @@ def arise(state: State, now: float) -> tuple[State, None]:
     """
     if not state.dormant or state.upload.job or _stays_dormant(state, now):
         return state, None
-    state = replace(state, dormant=False, ping_at=now if state.listening else inf)
+    state = replace(state, dormant=False, ping_at=now if state.listening else inf, look_at=now + LOOK_EVERY_SECONDS)
     upload = replace(state.upload, kept_alive_at=now + KEEPALIVE_SECONDS)
     if not state.listening:
         upload = replace(upload, phase=Phase.STANDBY, x=None, rung=False, rethink=False, silence_due=False)

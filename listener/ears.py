@@ -16,6 +16,8 @@ from listener.wake import Answered, ListenSession, Question
 
 logger = logging.getLogger(__name__)
 
+PROVE_EVERY_SECONDS = 25.0
+"""Less than the time between two looks, so that each look, or every other beat, rings."""
 
 UNREADABLE = ("42P01", "42501")
 """No such table, no right to it. Then every workflow counts as on, as it did before there was a table of switches; any
@@ -111,6 +113,16 @@ class Ears:
     def ping(self, now: float) -> list[Event]:
         """Prove the link; an error is an answer too."""
         return self._ask(Question.PING, "select 1", now)
+
+    def probe_due(self, now: float) -> str:
+        """Return the channel that the work session should ring now, to prove that bells are heard; '' for none."""
+        session = self._session
+        return session.probe if session and now - session.heard_at >= PROVE_EVERY_SECONDS else ""
+
+    def must_hear(self, probe: str, rang_at: float, now: float) -> None:
+        """Expect to have heard what was rung on `probe`, unless another session has taken the place of that one."""
+        if self._session and self._session.probe == probe:
+            self._session.must_hear(rang_at, now)
 
     def close(self) -> None:
         """Close the session."""

@@ -147,7 +147,7 @@ class Beaten:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The end of a SILENCE or PING job."""
+    """The end of a SILENCE, LOOK or PING job."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +235,7 @@ class Job(StrEnum):
     ASK = "ask"
     BEAT = "beat"
     SILENCE = "silence"
+    LOOK = "look"  # at the triggers, between beats that are far apart
     PING = "ping"
     DOZE = "doze"  # keep the session without being asked anything
 

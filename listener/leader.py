@@ -115,10 +115,15 @@ def standing_fast(connection: Connection, epoch: int) -> Callable[[], None]:
 
     def stand() -> None:
         row = held.fetchone()
-        if not row or row[0] != epoch or row[1]:
-            raise LeadLost("another listener leads now: this one stands by")
+        must_be(epoch, row[0] if row and not row[1] else 0)
 
     return stand
+
+
+def must_be(epoch: int, seen: int) -> None:
+    """The epoch that was `seen` is ours. Raises LeadLost."""
+    if seen != epoch:
+        raise LeadLost("another listener leads now: this one stands by")
 
 
 class LeadLost(Transient):

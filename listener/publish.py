@@ -89,12 +89,18 @@ class Publisher:
         """Show who leads; None: that is not known."""
         self._metrics.set(leader=leader)
 
+    def triggers(self, missing: list[str]) -> None:
+        """Show which triggers do not stand, as a beat or a look saw them."""
+        self._log_triggers(missing)
+        self._stale |= missing != self._missing_triggers
+        self._missing_triggers = missing
+
     def beat(self, seen: BeatRow, now: float, muffled_by: int | None = None) -> None:
         """Show what a beat saw. `muffled_by`: who has kept the silence lock from us for a minute."""
-        self._log_triggers(seen.missing_triggers)
-        before = self._missing_triggers, self._muted_by, self._muffled_by
-        self._missing_triggers, self._muted_by, self._muffled_by = seen.missing_triggers, seen.muted_by, muffled_by
-        self._stale |= before != (seen.missing_triggers, seen.muted_by, muffled_by)
+        self.triggers(seen.missing_triggers)
+        before = self._muted_by, self._muffled_by
+        self._muted_by, self._muffled_by = seen.muted_by, muffled_by
+        self._stale |= before != (seen.muted_by, muffled_by)
         self._metrics.set(
             pending=seen.pending,
             oldest_pending_seconds=round(self._first_seen.look(seen.oldest_id, seen.newest_id, now), 3),

@@ -12,7 +12,7 @@ from math import inf
 from listener.dormancy import arise, dormant_from, is_work, lie_down
 from listener.events import Action, Event, Job, Phase, RunImport, RunSync, RunUpload, Simple, Source
 from listener.phases import upload_becomes, wake
-from listener.state import KEEPALIVE_SECONDS, State
+from listener.state import KEEPALIVE_SECONDS, LOOK_EVERY_SECONDS, State
 from listener.transitions import ON_EVENT, PATIENT_AFTER_SECONDS
 
 
@@ -41,6 +41,8 @@ def next_due(state: State) -> float:
     if not (state.listening or state.connecting or state.dormant):
         return 0.0
     u, times = state.upload, [state.ping_at, state.probe_at, state.beat_at, state.missed_at, dormant_from(state)]
+    if u.job is None and state.leading and not state.dormant:
+        times.append(state.look_at)
     if u.job is None and state.may_work:
         times += [u.due_at, u.kept_alive_at if state.leading else inf, u.retry_at if _heeds_retries(state) else inf]
     if state.import_may_run:
@@ -106,11 +108,13 @@ def _beat(state: State, now: float) -> tuple[State, Action | None]:
         state = replace(state, beat_at=now + state.heartbeat_seconds, beat_owed=state.leading)
         if u.job or not state.leading:
             return state, Simple.LOOK_AT_CONFIG
-    if state.beat_owed and not u.job and state.leading:
-        return _start(replace(state, beat_owed=False), Job.BEAT)
-    if state.leading and not u.job and now >= u.kept_alive_at:
-        return _start(state, Job.PING)
-    return state, None
+    if u.job or not state.leading:
+        return state, None
+    if state.beat_owed:
+        return _start(replace(state, beat_owed=False, look_at=now + LOOK_EVERY_SECONDS), Job.BEAT)
+    if now >= state.look_at and not state.dormant:
+        return _start(replace(state, look_at=now + LOOK_EVERY_SECONDS), Job.LOOK)
+    return _start(state, Job.PING) if now >= u.kept_alive_at else (state, None)
 
 
 def _start(state: State, job: Job, *, patient_since: float = 0.0) -> tuple[State, Action]:

@@ -21,6 +21,10 @@ from listener.flags import Flags
 KEEPALIVE_SECONDS = 15.0
 """The server ends a session that is silent for 35 s (`database`): two of these may fail before that."""
 
+LOOK_EVERY_SECONDS = 30.0
+"""Triggers that are gone, or a bell that is not heard, are noticed within a minute: a request may take half of it. The
+look stands in for a ping, so that it costs no statement more."""
+
 DORMANT_SECONDS = 3600.0
 """Between two looks of a listener that lets the database sleep (`dormancy`)."""
 
@@ -95,6 +99,7 @@ class State:
     probe_at: float = inf
     ping_at: float = inf
     beat_at: float = inf
+    look_at: float = inf  # at the triggers, unless a beat comes before
     beat_owed: bool = False  # it fell on a job under way, and follows when that ends
     missed_at: float = inf
     config_rang: bool = False

@@ -34,7 +34,7 @@ from listener.events import (
 from listener.periodic import imported, periodic_after_change, periodic_due, periodic_failed, periodic_nudged, synced
 from listener.phases import changed, rest, rest_between_passes, resume, stay_awake, upload_becomes, wake
 from listener.retry import WORKFLOW_BACKOFF, seconds_before
-from listener.state import KEEPALIVE_SECONDS, State
+from listener.state import KEEPALIVE_SECONDS, LOOK_EVERY_SECONDS, State
 
 FIRST_BEAT_SECONDS = 1.0
 """A new leader's figures (pending, connections, triggers) come from its first beat: soon, and not in an hour."""
@@ -125,7 +125,7 @@ def _led(state: State, event: Led, now: float) -> State:
     source = Source.RECONNECT if state.upload.led_before else Source.STARTUP
     state = upload_becomes(state, job=None, led_before=True, rethink=False, lost="")
     state = upload_becomes(state, kept_alive_at=now + KEEPALIVE_SECONDS)
-    state = replace(state, foreign=event.foreign, epoch=event.epoch)
+    state = replace(state, foreign=event.foreign, epoch=event.epoch, look_at=now + LOOK_EVERY_SECONDS)
     state = replace(state, beat_at=min(state.beat_at, now + FIRST_BEAT_SECONDS))
     state = stay_awake(state, now + FIRST_BEAT_SECONDS)
     state = periodic_due(state, source, now)

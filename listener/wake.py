@@ -6,7 +6,8 @@ kept by psycopg while select() stays silent (psycopg 3, "Asynchronous notificati
 
 A reconnect is a wake: what was rung in between is lost. So is the truth about the link: LISTEN through a transaction
 pooler succeeds and never delivers, and a NOTIFY to oneself is fooled too. Only a second connection that notifies a
-channel of its own proves that this one hears; when it does not, the session is *deaf*.
+channel of its own proves that this one hears; when it does not, the session is *deaf*. One that hears goes on listening
+on that channel, and the work session rings it twice a minute: unheard, this one is lost, and the next is probed anew.
 """
 
 import logging
@@ -56,8 +57,12 @@ class Answered:
 class ListenSession:
     """A LISTEN session that stands. Belongs to the main thread alone; every method raises Transient when it is lost."""
 
-    def __init__(self, connection: Connection, *, deaf: bool) -> None:
-        self.deaf = deaf
+    def __init__(self, connection: Connection, *, probe: str) -> None:
+        """`probe`: the channel on which it has heard a second session, and still listens; '' when it hears nothing."""
+        self.deaf = not probe
+        self.probe = probe
+        self.heard_at = float("-inf")
+        self._unheard_at: float | None = None
         self._connection = connection
         self._pg = connection.pgconn
         self._waiting: deque[tuple[Question, bytes, list[bytes | None]]] = deque()
@@ -70,8 +75,14 @@ class ListenSession:
 
     @property
     def overdue_at(self) -> float | None:
-        """When the answer that is being waited for is overdue; monotonic seconds."""
-        return self._overdue_at
+        """When the answer, or the notification, that is being waited for is overdue; monotonic seconds."""
+        times = [at for at in (self._overdue_at, self._unheard_at) if at is not None]
+        return min(times, default=None)
+
+    def must_hear(self, rang_at: float, now: float) -> None:
+        """Take note that another session began to ring the probe's channel at `rang_at`, and has ended well."""
+        if self.heard_at < rang_at and self._unheard_at is None:
+            self._unheard_at = now + ANSWER_SECONDS
 
     def ask(self, question: Question, query: str, parameters: Sequence[str | None], now: float) -> None:
         """Queue a statement; one of a kind at a time, but for receipts, none of which may be lost."""
@@ -89,7 +100,13 @@ class ListenSession:
         answers = self._read_answers(now)
         rang = []
         while (notification := self._pg.notifies()) is not None:
-            rang.append(notification.relname.decode())
+            channel = notification.relname.decode()
+            if channel == self.probe:
+                self.heard_at, self._unheard_at = now, None
+            else:
+                rang.append(channel)
+        if self._unheard_at is not None and now >= self._unheard_at:
+            raise Transient("the LISTEN session did not hear what the work session rang")
         if self._overdue_at is not None and now >= self._overdue_at:
             raise Transient(f"the LISTEN session gave no answer for {ANSWER_SECONDS:.0f} s")
         return rang, answers
@@ -167,8 +184,8 @@ def _listen_once(url: str, name: str, stopping: threading.Event, at_start: bool)
         fault = unmendable(error) if at_start else None
         raise fault or error from error
     try:
-        deaf = not hears(connection, url, name)
-        if not deaf:  # a pooler would keep our settings, and our channels, for whoever comes next
+        probe = find_probe(connection, url, name)
+        if probe:  # a pooler would keep our settings, and our channels, for whoever comes next
             prepare_to_listen(connection)
             for channel in Channel:
                 connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
@@ -184,7 +201,7 @@ def _listen_once(url: str, name: str, stopping: threading.Event, at_start: bool)
         logger.exception("LISTEN failed: %s", error, extra={"event": "bug"})
         connection.close()
         raise Transient(f"LISTEN failed: {error}") from error
-    return ListenSession(connection, deaf=deaf)
+    return ListenSession(connection, probe=probe)
 
 
 SCHEMA_SQL = """
@@ -202,8 +219,12 @@ def require_schema(connection: Connection) -> None:
         raise Fatal(f"the database has no table {', '.join(missing)}: run `listener install`")
 
 
-def hears(connection: Connection, url: str, name: str) -> bool:
-    """A notification sent from a second connection arrives on this one. The channel is random: no other probe's."""
+def find_probe(connection: Connection, url: str, name: str) -> str:
+    """Return the channel on which a notification sent from a second connection arrives on this one, '' when none does.
+
+    The channel is random, no other probe's. LISTEN stays in force on it where it is heard: elsewhere, behind a pooler
+    it seems, it would be somebody else's.
+    """
     channel = f"listener_probe_{secrets.token_hex(8)}"
     connection.execute(sql.SQL("listen {}").format(sql.Identifier(channel)))
     other = connect_step(url, f"{name} probe")
@@ -211,6 +232,7 @@ def hears(connection: Connection, url: str, name: str) -> bool:
         other.execute(sql.SQL("notify {}").format(sql.Identifier(channel)))
     finally:
         other.close()
-    heard = any(n.channel == channel for n in connection.notifies(timeout=PROBE_SECONDS, stop_after=1))
+    if any(n.channel == channel for n in connection.notifies(timeout=PROBE_SECONDS, stop_after=1)):
+        return channel
     connection.execute(sql.SQL("unlisten {}").format(sql.Identifier(channel)))
-    return heard
+    return ""

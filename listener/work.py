@@ -43,7 +43,7 @@ from listener.metrics import Metrics
 from listener.minutes import Minute
 from listener.store import ledger
 from listener.store.minutes import keep_minutes
-from listener.store.progress import BeatRow, beat
+from listener.store.progress import BeatRow, beat, look
 from listener.store.prune import prune
 from listener.store.rows import revive_completed
 from listener.whereabouts import Whereabouts
@@ -62,12 +62,16 @@ COUNTED = (Job.PASS, Job.BEAT)
 class Ended:
     """How a job ended, and what its beat saw, if it was one.
 
-    began_at:   of the beat's statement; monotonic seconds
+    triggers:   those that a look found missing; None: it was none
+    rang:       the channel that was rung for the LISTEN session to hear; '' for none
+    began_at:   of the statement of the beat, or the look; monotonic seconds
     muffled_by: who has kept the silence lock from us for a minute
     """
 
     event: Event
     beat: BeatRow | None = None
+    triggers: list[str] | None = None
+    rang: str = ""
     began_at: float = 0.0
     muffled_by: int | None = None
 
@@ -102,12 +106,12 @@ class WorkSession:
         self._whereabouts = Whereabouts(dry_run=dry_run)
         self._pruned_at = float("-inf")
 
-    def run(self, action: RunUpload, flags: Flags) -> Ended:
-        """Run one job. Never raises: whatever goes wrong is the event."""
+    def run(self, action: RunUpload, flags: Flags, probe: str = "") -> Ended:
+        """Run one job. Never raises: whatever goes wrong is the event. `probe`: what a beat or a look rings."""
         if action.job in COUNTED:
             self._metrics.step(UPLOAD)
         try:
-            ended = self._run(action, flags)
+            ended = self._run(action, flags, probe)
         except (Transient, psycopg.Error) as error:
             return Ended(self._gone_wrong(action, error))
         except Exception as error:
@@ -139,15 +143,12 @@ class WorkSession:
             logger.info("The work session failed while stepping down: %s", error, extra={"event": "step_down"})
         connection.close()
 
-    def _run(self, action: RunUpload, flags: Flags) -> Ended:
+    def _run(self, action: RunUpload, flags: Flags, probe: str) -> Ended:
         self._doze(dozing=action.job is Job.DOZE)
         if action.job is Job.DOZE:
             return Ended(Done())
         if action.job is Job.LEAD:
-            leading = self._lead(flags, by_lease=not action.silence)
-            who = leader.who_leads(self._standing())
-            foreign = self._whereabouts.difference if leading else ""
-            return Ended(Led(leading, foreign=foreign, epoch=self._epoch, leader=who))
+            return Ended(self._lead(flags, by_lease=not action.silence))
         connection = self._standing()
         if self._by_lease:
             leader.renew_lease(connection, self._epoch, hearing=action.silence)
@@ -159,7 +160,9 @@ class WorkSession:
             case Job.ASK:
                 return Ended(bell.ask(connection, action.x or 0, self._upload.locked, patient=action.patient))
             case Job.BEAT:
-                return self._beat(connection, action)
+                return self._beat(connection, action, probe)
+            case Job.LOOK:
+                return self._look(connection, probe)
             case Job.SILENCE:
                 self._silence.keep(connection, wanted=action.silence)
             case Job.PING:
@@ -196,7 +199,7 @@ class WorkSession:
             raise Transient("the work session is closed")
         return self._connection
 
-    def _lead(self, flags: Flags, *, by_lease: bool) -> bool:
+    def _lead(self, flags: Flags, *, by_lease: bool) -> Led:
         if self._by_lease is not by_lease:
             self._drop()  # a session for the one lacks the settings of the other, or has too many
         if self._connection is None or self._connection.closed:
@@ -206,14 +209,14 @@ class WorkSession:
             leader.end_former_sessions(self._connection, self._name)
         epoch = leader.lead(self._connection, self._name, by_lease=by_lease)
         if epoch is None:
-            return False
+            return Led(leading=False, leader=leader.who_leads(self._connection))
         self._epoch = epoch
         self._whereabouts.look_around(self._connection)
         self._upload.begin(self._connection, epoch, flags)
         doubtful = ledger.doubt_what_was_sent(self._connection, epoch)
         rehearse(self._connection)
         logger.info("Leading (epoch %d, %d orders in doubt)", epoch, doubtful, extra={"event": "leading"})
-        return True
+        return Led(True, self._whereabouts.difference, epoch, leader.who_leads(self._connection))
 
     def _pass(self, connection: Connection, action: RunUpload, flags: Flags) -> Event:
         self._silence.keep(connection, wanted=action.silence)
@@ -233,15 +236,19 @@ class WorkSession:
         x = bell.mark(connection)
         return bell.ask(connection, x, self._upload.locked, patient=False) if x is not None else Asked(None)
 
-    def _beat(self, connection: Connection, action: RunUpload) -> Ended:
+    def _look(self, connection: Connection, probe: str) -> Ended:
+        began_at, seen = self._clock(), look(connection, probe)
+        leader.must_be(self._epoch, seen.epoch)
+        return Ended(Done(), triggers=seen.missing_triggers, rang=probe if seen.rang else "", began_at=began_at)
+
+    def _beat(self, connection: Connection, action: RunUpload, probe: str) -> Ended:
         started = self._clock()
         minutes = self._minutes()
-        seen = beat(connection, minutes)
+        seen = beat(connection, minutes, probe)
         self._metrics.minutes_written(minutes)
         if seen.moved:
             self._metrics.moved_polling_state()
-        if seen.epoch != self._epoch:
-            raise leader.LeadLost("another listener leads now: this one stands by")
+        leader.must_be(self._epoch, seen.epoch)
         if started - self._pruned_at > PRUNE_EVERY_SECONDS:
             self._pruned_at = started
             prune(connection)
@@ -249,11 +256,11 @@ class WorkSession:
             self._note_beat(seen, (self._clock() - started) * 1000)
         revived = revive_completed(connection) if seen.incomplete and action.check and not self._dry_run else 0
         self._seen_due += revived
-        fresh = seen.fresh > 0 and not self._dry_run
-        restless = seen.incomplete or bool(seen.missing_triggers)
+        fresh, restless = seen.fresh > 0 and not self._dry_run, seen.incomplete or bool(seen.missing_triggers)
         muted, foreign = seen.muted_by is not None, self._whereabouts.compare(seen.home)
         event = Beaten(seen.due + revived > 0, fresh=fresh, restless=restless, muted=muted, foreign=foreign)
-        return Ended(event, seen, started, self._silence.kept_from_us_by(connection))
+        muffled_by = self._silence.kept_from_us_by(connection)
+        return Ended(event, seen, rang=probe if seen.rang else "", began_at=started, muffled_by=muffled_by)
 
     def _note_beat(self, seen: BeatRow, duration_ms: float) -> None:
         action, source = "process" if seen.due else "skip", Source.HEARTBEAT.value
@@ -277,17 +284,15 @@ class WorkSession:
             if fault != self._last_error:
                 logger.warning("Upload error: %s", fault, extra={"event": "upload_error"})
                 self._last_error = fault
-            if action.job in (Job.BEAT, Job.PING, Job.DOZE):
+            if action.job in (Job.BEAT, Job.LOOK, Job.PING, Job.DOZE):
                 return BeatFailed()
             return Failed(UPLOAD, fault, getattr(error, "retry_after", None))
         expected = self._dozing  # a database that has slept meanwhile has closed it
         self._drop()
         self._failed_tries += 1
         retry_in = retry.seconds_before(retry.RECONNECT, self._failed_tries)
-        if uninstalled:
-            return SessionLost(retry_in, UNINSTALLED)
-        if expected:
-            return SessionLost(retry_in)
+        if uninstalled or expected:
+            return SessionLost(retry_in, UNINSTALLED if uninstalled else "")
         fault = fault_of(error)
         if fault != self._last_fault:
             logger.warning("The work session was lost: %s", fault, extra={"event": "session_lost"})

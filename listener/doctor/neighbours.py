@@ -24,7 +24,7 @@ from listener.sources.folder import Folder
 from listener.store import api_calls, home
 from listener.store.backlog import flags_of
 from listener.store.server import only_looking, read_server
-from listener.wake import hears
+from listener.wake import find_probe
 
 NAME = "listener doctor"
 
@@ -97,7 +97,7 @@ def listen(patient: Patient) -> Hearing:
     """Have a second connection notify the first."""
     host = patient.database.info.host
     try:
-        heard = hears(patient.database, patient.url, NAME)
+        heard = bool(find_probe(patient.database, patient.url, NAME))
     except psycopg.Error as error:
         return Hearing(False, patient.setting, host, sentence(error), error.sqlstate)
     except Transient as error:

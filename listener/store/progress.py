@@ -2,7 +2,8 @@
 
 The beat looks at the inbox, reads flags and controls, moves `polling_state`, writes the figures of the minutes that are
 over, and sees who holds our locks, whether we still lead and whether the triggers stand. It never waits for a row lock:
-a beat that hung on a stranger's lock would keep the leader's lock on the server while the leader does nothing.
+a beat that hung on a stranger's lock would keep the leader's lock on the server while the leader does nothing. Between
+beats that are far apart a look sees to the triggers alone. Either rings the channel on which the bell is tried.
 """
 
 from collections.abc import Sequence
@@ -45,6 +46,40 @@ TRIGGERS = {
 }
 """The triggers of sql/003_notify.up.sql, and the md5 of what each runs: an emptied body is as silent as none."""
 
+MISSING_TRIGGERS = """
+array(select name from unnest(%(triggers)s::text[], %(bodies)s::text[]) as wanted (name, body) where not exists (
+        select from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
+        where t.tgname = name and t.tgenabled in ('O', 'A') and pg_catalog.md5(p.prosrc) = body))
+"""
+
+# A NOTIFY fails where the queue is full; whether a bell is heard is then not the question.
+RING = """
+case when %(probe)s::text <> '' and pg_catalog.pg_notification_queue_usage() < 0.9
+     then pg_catalog.pg_notify(%(probe)s::text, '') is not null else false end
+"""
+
+LOOK_SQL = f"""
+select (select epoch from listener.leader where id = 1) as epoch, {MISSING_TRIGGERS} as missing_triggers, {RING} as rang
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look saw: the epoch, the triggers that do not stand, and whether the probe's channel was rung."""
+
+    epoch: int
+    missing_triggers: list[str]
+    rang: bool
+
+
+def look(connection: Connection, probe: str) -> Look:
+    """Look at the triggers, and ring the channel `probe`, on which the LISTEN session must hear it; '' for none."""
+    parameters = {"triggers": list(TRIGGERS), "bodies": list(TRIGGERS.values()), "probe": probe}
+    row = connection.cursor(row_factory=class_row(Look)).execute(LOOK_SQL, parameters).fetchone()
+    assert row is not None  # noqa: S101  a select without from has one row
+    return row
+
+
 _BEAT = f"""
 with due as materialized (
     select o.id, not exists (select from listener.ledger l where l.order_key = {KEY} offset 0) as fresh
@@ -66,9 +101,7 @@ select seen.*, exists (select from moved) as moved, (select epoch from listener.
         and objid = {SILENCE_KEY} and objsubid = 2 and mode = 'ExclusiveLock' and granted
         and database = (select oid from pg_catalog.pg_database where datname = current_database())
         and pid <> pg_catalog.pg_backend_pid() limit 1) as muted_by,
-    array(select name from unnest(%(triggers)s::text[], %(bodies)s::text[]) as wanted (name, body) where not exists (
-        select from pg_catalog.pg_trigger t join pg_catalog.pg_proc p on p.oid = t.tgfoid
-        where t.tgname = name and t.tgenabled in ('O', 'A') and pg_catalog.md5(p.prosrc) = body)) as missing_triggers
+    {MISSING_TRIGGERS} as missing_triggers, {RING} as rang
 from seen
 """
 
@@ -80,7 +113,7 @@ BEAT_WITHOUT_CONTROLS_SQL = _BEAT.format(config=READ_FLAGS_SQL)
 class BeatRow:
     """What one beat saw. Counts stop at 10,000; `fresh` are due orders never tried, the ids are those of due ones.
 
-    moved: polling_state was, because nobody held its row
+    moved: polling_state was, because nobody held its row;  rang: the probe's channel was
     """
 
     pending: int
@@ -98,21 +131,24 @@ class BeatRow:
     api_calls: int
     muted_by: int | None
     missing_triggers: list[str]
+    rang: bool = False
 
 
-def beat(connection: Connection, minutes: Sequence[Minute] = ()) -> BeatRow:
+def beat(connection: Connection, minutes: Sequence[Minute] = (), probe: str = "") -> BeatRow:
     """Run the beat. Without a `workflow_controls` that can be read, every workflow counts as switched on.
 
     minutes: those that are over and not written yet
+    probe:   a channel to ring, on which the LISTEN session must hear it; '' for none
     """
     try:
-        return _beat(connection, BEAT_SQL, minutes)
+        return _beat(connection, BEAT_SQL, minutes, probe)
     except (UndefinedTable, InsufficientPrivilege):
-        return _beat(connection, BEAT_WITHOUT_CONTROLS_SQL, minutes)
+        return _beat(connection, BEAT_WITHOUT_CONTROLS_SQL, minutes, probe)
 
 
-def _beat(connection: Connection, query: str, minutes: Sequence[Minute]) -> BeatRow:
-    parameters = {"triggers": list(TRIGGERS), "bodies": list(TRIGGERS.values()), "minutes": as_rows(minutes)}
+def _beat(connection: Connection, query: str, minutes: Sequence[Minute], probe: str) -> BeatRow:
+    wanted = {"triggers": list(TRIGGERS), "bodies": list(TRIGGERS.values())}
+    parameters = {**wanted, "minutes": as_rows(minutes), "probe": probe}
     row = connection.cursor(row_factory=class_row(BeatRow)).execute(query, parameters).fetchone()
     assert row is not None  # noqa: S101  an aggregate has one row
     return row

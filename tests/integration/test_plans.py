@@ -65,7 +65,7 @@ insert into listener.imported_orders (order_key) select 'S-' || n from generate_
 
 CLAIM = {"locked": [1, 2], "together": 0, "limit": 100}
 ASK = {"locked": [1, 2], "x": 5}
-BEAT = {"triggers": list(TRIGGERS), "bodies": list(TRIGGERS.values()), "minutes": "[]"}
+BEAT = {"triggers": list(TRIGGERS), "bodies": list(TRIGGERS.values()), "minutes": "[]", "probe": ""}
 OUTCOMES = {
     "epoch": 1,
     "http_status": 200,

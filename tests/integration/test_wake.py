@@ -16,6 +16,7 @@ from listener import wake
 from listener.database import Connection, connect_step
 from listener.errors import Fatal, Transient
 from listener.events import Channel
+from listener.store.progress import look
 from listener.wake import Answered, ListenSession, Question, connect_listen, require_schema
 from tests.support.proxy import TcpProxy
 from tests.support.shop import insert_order, value_of
@@ -200,12 +201,42 @@ def test_a_cut_connection_is_a_lost_session(listen: Listen, dsn: str, tcp_proxy:
 # Deaf.
 
 
-def test_a_direct_host_is_heard_and_the_probe_leaves_nothing_behind(listen: Listen, db: Connection) -> None:
+def test_a_direct_host_is_heard_and_goes_on_listening_to_its_probe(listen: Listen, db: Connection) -> None:
     session = listen()
     assert not session.deaf
     assert value_of(db, "select count(*) from pg_stat_activity where application_name like '%%probe'") == 0
     session.ask(Question.PING, "select string_agg(c, ' ' order by c) from pg_listening_channels() c", (), NOW)
-    assert str(hear(session, answers=1)[1][0].value).split() == sorted(Channel)
+    assert str(hear(session, answers=1)[1][0].value).split() == sorted([*Channel, session.probe])
+
+
+def test_what_another_session_rings_on_the_probe_proves_that_bells_are_heard_and_is_no_bell(
+    listen: Listen, db: Connection
+) -> None:
+    session = listen()
+    session.must_hear(NOW, NOW + 1)
+    assert session.overdue_at == NOW + 6
+    assert look(db, session.probe).rang
+    assert select.select([session], [], [], 5)[0]
+    assert session.read(NOW + 7) == ([], []), "what is there counts, however late it is read"
+    assert (session.overdue_at, session.heard_at) == (None, NOW + 7)
+    session.must_hear(NOW + 5, NOW + 8)
+    assert session.overdue_at is None, "it was heard before the work session had ended"
+
+
+def test_a_session_on_which_listen_is_no_longer_in_force_is_lost(listen: Listen, db: Connection) -> None:
+    session = listen()
+    session._connection.execute("unlisten *")
+    assert look(db, session.probe).rang
+    session.must_hear(NOW, NOW)
+    assert session.read(NOW + 4) == ([], [])
+    with pytest.raises(Transient, match="did not hear what the work session rang"):
+        session.read(NOW + 5)
+
+
+def test_a_look_without_a_probe_rings_nothing_and_names_the_triggers_that_do_not_stand(db: Connection) -> None:
+    assert (look(db, "").rang, look(db, "").missing_triggers) == (False, [])
+    db.execute("alter table orders_inbox disable trigger listener_orders_inserted")
+    assert look(db, "").missing_triggers == ["listener_orders_inserted"]
 
 
 def test_a_session_whose_notifications_go_elsewhere_is_deaf_and_works_on(

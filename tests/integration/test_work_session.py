@@ -167,7 +167,9 @@ def test_a_session_that_was_closed_while_it_dozed_is_no_fault(
     lost = loop.session.run(RunUpload(Job.BEAT, Source.HEARTBEAT), Flags()).event
     assert isinstance(lost, SessionLost)
     assert (lost.reason, caplog.messages) == ("", [])
-    assert loop.session.run(RunUpload(Job.LEAD, Source.RECONNECT), Flags()).event == Led(leading=True, epoch=2)
+    led = loop.session.run(RunUpload(Job.LEAD, Source.RECONNECT), Flags()).event
+    assert isinstance(led, Led)
+    assert (led.leading, led.epoch) == (True, 2)
 
 
 def test_before_there_is_a_session_there_is_none_to_doze(loop: Loop) -> None:

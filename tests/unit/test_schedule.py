@@ -1,6 +1,7 @@
 """The loop's decisions, one sentence a test. No clock, no thread: `now` is a number."""
 
 from dataclasses import replace
+from itertools import pairwise
 from math import inf
 
 import pytest
@@ -235,11 +236,41 @@ def test_an_idle_beat_is_one_job_per_heartbeat_and_a_ping() -> None:
     assert not [a for a in seen if isinstance(a, RunUpload) and a.job is not Job.BEAT]
 
 
-def test_between_long_heartbeats_bare_pings_keep_the_sessions() -> None:
+def test_between_long_heartbeats_pings_and_looks_at_the_triggers_keep_the_sessions() -> None:
     loop = Loop(fast_polling_interval=3600).fall_asleep()
-    assert loop.jobs(after=15) == [Job.PING]
-    loop.on(Done())
-    assert loop.jobs(after=15) == [Job.PING]
+    seen = []
+    for _ in range(8):
+        seen += loop.jobs(after=15)
+        loop.on(Done())
+    assert seen == [Job.PING, Job.LOOK] * 4
+
+
+@pytest.mark.parametrize("flags", [{}, {"fast_polling_enabled": False}, {"notify_enabled": False}])
+@pytest.mark.parametrize("interval", [1, 15, 45, 100, 3600])
+def test_triggers_are_looked_at_once_a_minute_at_least_and_for_no_statement_more(
+    interval: int, flags: dict[str, bool]
+) -> None:
+    loop, looks, jobs = Loop(fast_polling_interval=interval, **flags).lead(), [], 0
+    for _ in range(3600):
+        loop.on(after=1)
+        while job := loop.state.upload.job:
+            looks += [loop.now] if job in (Job.BEAT, Job.LOOK) else []
+            jobs += job is not Job.SILENCE
+            ends: dict[Job, Event] = {Job.PASS: DRY, Job.BEAT: Beaten(due=False), Job.SETTLE: Asked(7, settled=True)}
+            loop.on(ends.get(job, Done()))
+    assert max(later - sooner for sooner, later in pairwise(looks)) <= 31
+    assert jobs <= 3600 / min(interval, 15) + 30, "but for passes every 300 s"
+
+
+def test_triggers_are_looked_at_between_the_steps_of_a_long_drain() -> None:
+    loop, looks = Loop(fast_polling_interval=3600).lead(), []
+    for _ in range(20):
+        loop.on(Passed(StepReport(done=100, more=True)), after=29)  # as long as a request may take
+        while loop.state.upload.job in (Job.BEAT, Job.LOOK):
+            looks.append(loop.now)
+            loop.on(Beaten(due=True) if loop.state.upload.job is Job.BEAT else Done())
+        assert loop.state.upload.job is Job.PASS
+    assert max(later - sooner for sooner, later in pairwise(looks)) < 60
 
 
 def test_a_work_session_that_stirs_unasked_is_asked_at_once_whether_it_is_still_there() -> None:

@@ -74,6 +74,7 @@ class History:
             Job.ASK: self.asked,
             Job.BEAT: lambda: BeatFailed() if self.maybe(0.1) else self.beaten(),
             Job.SILENCE: Done,
+            Job.LOOK: Done,
             Job.PING: Done,
         }
         return ends[job]()
