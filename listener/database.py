@@ -121,13 +121,17 @@ def pipelined(connection: Connection, *, keep: bool = True) -> Iterator[None]:
     """A transaction whose statements go out without waiting for each other: BEGIN and COMMIT cost no round trip of
     their own. An answer is waited for where it is read. (psycopg's transaction() waits four times in a pipeline.)
 
-    keep: False rolls it back at its end, as an error does
+    keep: False rolls it back at its end, as an error does; by psycopg's own hand, which then forgets what is prepared.
+          A ROLLBACK in the pipeline it would notice too late, and have the server forget what it prepares after that.
     """
     try:
         with connection.pipeline():
             connection.execute("begin")
             yield
-            connection.execute("commit" if keep else "rollback")
+            if keep:
+                connection.execute("commit")
+        if not keep:
+            connection.rollback()
     except BaseException:
         if not connection.closed:
             connection.rollback()

@@ -91,8 +91,11 @@ def show_set_aside(connection: Connection, claim: Claim) -> dict[int, str]:
 
 
 def rehearse(connection: Connection) -> None:
-    """Have the server parse and plan what a claim and its record ask, so that the first order does not wait for it."""
-    with pipelined(connection, keep=False):
+    """Have the server parse and plan what a claim and its record ask, so that the first order does not wait for it.
+
+    It asks for no order, so that there is nothing to take back.
+    """
+    with pipelined(connection):
         inbox.claim_due_rows(connection, 0, [], 0)
         ledger.claim(connection, [], 0)
         ledger.record(connection, [], epoch=0, http_status=None, max_attempts=1)

@@ -1,13 +1,14 @@
 """The sessions' own settings: what a database sets by default does not count."""
 
 from collections.abc import Callable
+from contextlib import closing
 
 import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from listener.database import Connection, connect_step, connect_work, has_ended, make_ours
+from listener.database import Connection, connect_step, connect_work, has_ended, make_ours, pipelined
 from tests.support.wait import eventually
 
 OTHERS = {
@@ -60,3 +61,19 @@ def test_a_session_that_the_server_has_ended_is_known_without_a_question(dsn: st
         assert eventually(lambda: has_ended(session))
         session.close()
         assert has_ended(session)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_is_prepared_after_a_transaction_in_a_pipeline_stays_prepared(dsn: str, keep: bool) -> None:
+    with closing(connect_work(dsn, "listener test work")) as connection:
+        with pipelined(connection, keep=keep):
+            assert connection.execute("select 1").fetchone() == (1,)
+        for _ in range(3):
+            assert connection.execute("select 2").fetchone() == (2,)
+
+
+def test_a_transaction_in_a_pipeline_that_is_not_kept_leaves_nothing(dsn: str) -> None:
+    with closing(connect_work(dsn, "listener test work")) as connection:
+        with pipelined(connection, keep=False):
+            connection.execute("update polling_state set last_upload_count = 4711")
+        assert connection.execute("select last_upload_count from polling_state").fetchone() == (0,)
