@@ -113,7 +113,7 @@ class TestTokens:
         [
             ({"iss": "somebody@else.example.com"}, "invalid_grant"),
             ({"iat": int(time.time()) - 8000, "exp": int(time.time()) - 4400}, "invalid_grant"),
-            ({"iat": int(time.time()) + 900, "exp": int(time.time()) + 4500}, "invalid_grant"),
+            ({"iat": int(time.time()) + 9_000, "exp": int(time.time()) + 12_600}, "invalid_grant"),
             ({"exp": int(time.time()) + 90_000}, "invalid_grant"),
             ({"exp": "later"}, "invalid_grant"),
             ({"scope": "https://www.googleapis.com/auth/calendar"}, "invalid_scope"),
