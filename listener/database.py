@@ -9,9 +9,9 @@ through a pooler: no session state, no prepared statements, no start-up paramete
 inside each transaction.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import conninfo
@@ -20,6 +20,10 @@ from psycopg.errors import InvalidSchemaName, UndefinedTable
 from listener.errors import Fatal, Transient
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+
+T = TypeVar("T")
+Later = Callable[[], T]
+"""The answer to a question that has been sent. In a pipeline several are sent before the first answer is read."""
 
 CLIENT_SETTINGS = {
     "connect_timeout": 5,

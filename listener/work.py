@@ -209,16 +209,17 @@ class WorkSession:
         return "" if self._dry_run else home.differences(self._here, remembered)
 
     def _pass(self, connection: Connection, action: RunUpload, flags: Flags) -> Event:
-        self._silence.keep(connection, wanted=action.silence)
         if not self._upload.continuing:
             self._metrics.wake(action.source.value)
             self._metrics.set_workflow(UPLOAD, last_run_at=datetime.now(UTC))
-        if self._upload.continuing and self._upload.left:  # a pass is one check and its steps: the count still holds
-            due: int | None = self._upload.left
-        elif action.check:
-            due = self._upload.check(connection, action.source)
+        counted = self._upload.left if self._upload.continuing else None
+        if action.check and not counted:
+            silence = self._silence.kept(connection, wanted=action.silence)
+            due: int | None = self._upload.check(connection, flags, action.source, silence)
         else:
-            due = self._seen_due if flags.fast_polling_enabled else None
+            self._silence.keep(connection, wanted=action.silence)
+            # A pass is one check and its steps: the count still holds.
+            due = counted or (self._seen_due if flags.fast_polling_enabled else None)
         return self._upload.run(connection, self._epoch, flags, due)
 
     def _settle(self, connection: Connection) -> Event:
