@@ -66,7 +66,8 @@ def claim_orders(
         stand()
         claim = _sort(connection, claimed, flags, knows) if claimed.orders else Claim()
         to_send = [candidate for candidate, _ in claim.to_send]
-        mine = ledger.claim(connection, to_send, epoch) if to_send else set()
+        taken = ledger.claim(connection, to_send, epoch) if to_send else set
+    mine = taken()
     return replace(
         claim,
         to_send=[pair for pair in claim.to_send if pair[0].order_key in mine],

@@ -1,5 +1,6 @@
 """The work session under the real decisions of `schedule`: how it comes to lead, and to sleep where a bell wakes it."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -18,6 +19,8 @@ from listener.work import WorkSession
 from listener.workflows.upload_orders import UploadOrders
 from tests.support.bell import Ear, hearing, holding
 from tests.support.shop import Connection, insert_order, value_of
+from tests.support.trips import round_trips
+from tests.support.upload import CREATE
 
 HELD = """
 select array_agg(objid::int order by objid) from pg_locks where locktype = 'advisory' and mode = 'ExclusiveLock'
@@ -135,3 +138,22 @@ def test_nothing_is_planned_while_an_order_waits(loop: Loop, shop: Connection) -
     loop.on(Rang("orders_inbox"))
     assert value_of(shop, "select status from orders_inbox") == "uploaded"
     assert loop.session._standing().execute(PLANNED_SQL).fetchall() == []
+
+
+def test_an_order_waits_for_three_answers_of_the_database_before_its_request_leaves(
+    loop: Loop, shop: Connection, account: ShipStationSimulator
+) -> None:
+    loop.on(Listening(deaf=False), CONFIGURED)
+    insert_order(shop, "A-1")
+    loop.on(Rang("orders_inbox"))
+    hold = account.hold(path=CREATE)
+    insert_order(shop, "A-2")
+    with round_trips(loop.session._standing()) as trips:
+        sending = threading.Thread(target=loop.on, args=[Rang("orders_inbox")])
+        sending.start()
+        assert hold.arrived.wait(5)
+        waited = trips.count()
+    hold.release()
+    sending.join()
+    assert waited == 3, "the look, the claim, and COMMIT"
+    assert value_of(shop, "select count(*) from orders_inbox where status = 'uploaded'") == 2
