@@ -112,11 +112,14 @@ def pipelined(connection: Connection, *, keep: bool = True) -> Iterator[None]:
         with connection.pipeline():
             connection.execute("begin")
             yield
-            connection.execute("commit" if keep else "rollback")
+            if keep:
+                connection.execute("commit")
     except BaseException:
         if not connection.closed:
             connection.rollback()
         raise
+    if not keep:
+        connection.pgconn.exec_(b"rollback")  # of one that it sees psycopg forgets all that is prepared
 
 
 def is_lost(connection: Connection, error: BaseException) -> bool:

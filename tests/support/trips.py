@@ -1,33 +1,46 @@
-"""How often a session waits for its server: the number of round trips, which is what a distant database costs."""
+"""What a session and its server say to each other, and how often the session waits: what a distant database costs."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import IO
+from typing import IO, NamedTuple
 
 from psycopg import pq
 
 from tests.support.shop import Connection
 
 
-class Trips:
-    """The messages of a session, as libpq traces them: F is from us, B is the server's."""
+class Message(NamedTuple):
+    """One message, as libpq traces it. side: F, from us, or B, the server's."""
 
-    def __init__(self, session: Connection, log: IO[bytes]) -> None:
+    side: str
+    name: str
+    rest: list[str]
+
+
+class Trace:
+    """The messages of a session from now on."""
+
+    def __init__(self, session: Connection, log: IO[str]) -> None:
         self._session, self._log = session, log
         session.pgconn.trace(log.fileno())
         session.pgconn.set_trace_flags(pq.Trace.SUPPRESS_TIMESTAMPS)
 
-    def count(self) -> int:
-        """End the tracing; return how many answers were waited for. The session must be at rest, not its thread."""
+    def end(self) -> list[Message]:
+        """Return what has been said. Nobody may be using the session at this moment."""
         self._session.pgconn.untrace()
         self._log.seek(0)
-        sides = [line.split(b"\t", 1)[0] for line in self._log]
-        return sum(step == (b"F", b"B") for step in pairwise(sides))
+        parts = [line.rstrip("\n").split("\t") for line in self._log]
+        return [Message(first[0], first[2], first[3:]) for first in parts if first[0] in ("F", "B")]
 
 
 @contextmanager
-def round_trips(session: Connection) -> Iterator[Trips]:
-    with tempfile.TemporaryFile() as log:
-        yield Trips(session, log)
+def tracing(session: Connection) -> Iterator[Trace]:
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        yield Trace(session, log)
+
+
+def round_trips(messages: Sequence[Message]) -> int:
+    """Return how many times an answer was waited for."""
+    return sum((before.side, after.side) == ("F", "B") for before, after in pairwise(messages))
