@@ -25,12 +25,13 @@ costs a question a second and not an order, a patient question first asks the lo
 whether any transaction up to X still holds a lock on the inbox; if none does, the *next* statement's look decides.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
 
-from listener.database import Connection
+from listener.database import Connection, Later
 from listener.errors import Transient
 from listener.events import Asked
 from listener.locks import LOCK_CLASS, SILENCE_KEY
@@ -39,9 +40,10 @@ from listener.store.inbox import DUE
 TRY_SILENCE_SQL = f"select pg_catalog.pg_try_advisory_lock({LOCK_CLASS}, {SILENCE_KEY})"
 
 
-def hold_silence(connection: Connection) -> bool:
+def hold_silence(connection: Connection) -> Later[bool]:
     """Try to take the silence lock; it counts, so only a session that does not hold it may ask."""
-    return bool(_one(connection, TRY_SILENCE_SQL))
+    tried = connection.execute(TRY_SILENCE_SQL)
+    return lambda: tried.fetchone() == (True,)
 
 
 RELEASE_SQL = f"select pg_catalog.pg_advisory_unlock({LOCK_CLASS}, {SILENCE_KEY})"
@@ -112,16 +114,42 @@ class Silence:
 
     def keep(self, connection: Connection, *, wanted: bool) -> None:
         """Take or give back the lock. Refused: work on without; the next step tries again."""
+        if wanted is not self.held:
+            with self.kept(connection, wanted=wanted):
+                pass
+
+    @contextmanager
+    def kept(self, connection: Connection, *, wanted: bool) -> Iterator[None]:
+        """The same, in one round trip with the questions that are put meanwhile: each has a snapshot of its own, which
+        is younger than the lock.
+        """
+        if self.held and not wanted:
+            self._give_back(connection)
+        tried = None
         try:
-            if wanted and not self.held:
-                self.held = hold_silence(connection)
-                self._refused_since = None if self.held else self._refused_since or self._clock()
-            elif self.held and not wanted:
-                release_silence(connection)
-                self.held = False
+            with connection.pipeline():
+                if wanted and not self.held:
+                    tried = hold_silence(connection)
+                yield
+        finally:
+            if tried is not None:
+                self._note(connection, tried)
+
+    def _give_back(self, connection: Connection) -> None:
+        try:
+            release_silence(connection)
+        except psycopg.Error:
+            connection.close()
+            raise
+        self.held = False
+
+    def _note(self, connection: Connection, tried: Later[bool]) -> None:
+        try:
+            self.held = tried()
         except psycopg.Error:
             connection.close()  # whether we hold it now nobody can say, and a session does not refuse itself
-            raise
+            return
+        self._refused_since = None if self.held else self._refused_since or self._clock()
 
     def kept_from_us_by(self, connection: Connection) -> int | None:
         """Return who has had the lock, exclusively or shared, since it was refused to us a minute ago or longer."""

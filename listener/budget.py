@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from threading import Lock
 
-from listener.database import Connection
+from listener.database import Connection, Later
 from listener.errors import Transient
 from listener.flags import Flags
 from listener.metrics import Metrics
@@ -135,6 +135,27 @@ class Budget:
             raise NoBudget(wait)
         self._endpoints.update(zip(ids, endpoints, strict=True))
         return ids
+
+    def take_when_due(self, connection: Connection, flags: Flags, endpoint: str) -> Later[tuple[int, int | None]]:
+        """Make the upload's check, and take a call if an order is due: (how many are, the call's id in the journal).
+
+        No id: none is due, or `take` says why there is no call.
+        """
+        kept_free = self._window.kept_free(self, self._clock())
+        asked = api_calls.take_when_due(connection, flags.api_calls_per_hour, endpoint, leaving=kept_free)
+
+        def answer() -> tuple[int, int | None]:
+            due, call_id = asked()
+            if call_id is None:
+                return due, None
+            self._endpoints[call_id] = endpoint
+            if self._window.take(self, self._clock(), 1, kept_free) == 0:
+                return due, call_id
+            self._endpoints.pop(call_id)
+            api_calls.give_back_call(connection, call_id, flags.api_calls_per_hour)
+            return due, None
+
+        return answer
 
     def give_back(self, connection: Connection, call_id: int, flags: Flags) -> None:
         """Return a call that was taken and not made after all."""

@@ -13,13 +13,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar, assert_never
 
 from listener import __version__
 from listener.alert import Alert
 from listener.budget import SharedWindow
-from listener.database import Connection, connect_step
 from listener.ears import Ears
 from listener.errors import Fatal, Transient
 from listener.events import (
@@ -40,12 +38,11 @@ from listener.log import calling_at_errors, redactor
 from listener.metrics import Metrics
 from listener.publish import Publisher
 from listener.pulse import Pulse
+from listener.runners import import_runner, sync_runner
 from listener.schedule import next_due, react
-from listener.settings import DriveFolder, Settings
+from listener.settings import Settings
 from listener.shipstation.client import ShipStation
 from listener.signals import Signals
-from listener.sources.folder import Folder
-from listener.sources.source import OrderSource
 from listener.state import Import, State, Sync
 from listener.status.archive import Archive
 from listener.status.pages import Sources
@@ -54,10 +51,6 @@ from listener.threads import RightOfWay, Worker
 from listener.wake import ListenSession, connect_listen
 from listener.work import Ended, WorkSession
 from listener.workflows.dry_run import DryRun
-from listener.workflows.import_xml import ImportXml
-from listener.workflows.run_import import ImportRunner
-from listener.workflows.run_sync import SyncRunner
-from listener.workflows.sync_status import SyncStatus
 from listener.workflows.upload_orders import UploadOrders
 
 logger = logging.getLogger(__name__)
@@ -88,8 +81,8 @@ class Daemon:
         self._work = WorkSession(url, f"{name} work", upload, metrics, dry_run=self._dry_run)
         self._right_of_way = RightOfWay()
         give_way = self._right_of_way.give_way
-        self._import = None if dry_run else _import_runner(settings, f"{name} step", metrics, give_way)
-        self._sync = None if dry_run else _sync_runner(settings, f"{name} step", shipstation, metrics, window)
+        self._import = None if dry_run else import_runner(settings, f"{name} step", metrics, give_way)
+        self._sync = None if dry_run else sync_runner(settings, f"{name} step", shipstation, metrics, window)
         self._publisher = Publisher(metrics)
         archive = Archive(settings.database_url, f"{name} page")
         self._status = StatusServer(Sources(metrics, self._is_alive, archive, redactor(settings.secrets())))
@@ -276,28 +269,3 @@ class Daemon:
         self._status.stop()
         self._selector.close()
         logger.info("Stopped", extra={"event": "stopped"})
-
-
-def _import_runner(
-    settings: Settings, name: str, metrics: Metrics, give_way: Callable[[], None]
-) -> ImportRunner | None:
-    match settings.order_source:
-        case None:
-            return None
-        case DriveFolder() as folder:
-            from listener.sources.drive.open import open_folder  # noqa: PLC0415  it brings google-auth, 10 MB
-
-            source: OrderSource = open_folder(folder.folder_id, folder.base_url, folder.key, folder.read_key)
-        case path:
-            source = Folder(Path(path))
-    workflow = ImportXml(lambda: connect_step(settings.database_url, name), source, metrics, give_way)
-    return ImportRunner(workflow, metrics)
-
-
-def _sync_runner(
-    settings: Settings, name: str, shipstation: ShipStation, metrics: Metrics, window: SharedWindow
-) -> SyncRunner:
-    def connect() -> Connection:
-        return connect_step(settings.database_url, name)
-
-    return SyncRunner(SyncStatus(connect, shipstation, metrics, window=window), metrics)

@@ -10,9 +10,9 @@ inside each transaction.
 """
 
 import select
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import conninfo
@@ -21,6 +21,10 @@ from psycopg.errors import InvalidSchemaName, UndefinedTable
 from listener.errors import Fatal, Transient
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+
+T = TypeVar("T")
+Later = Callable[[], T]
+"""The answer to a question that has been sent. In a pipeline several are sent before the first answer is read."""
 
 CLIENT_SETTINGS = {
     "connect_timeout": 5,
@@ -130,12 +134,12 @@ def pipelined(connection: Connection, *, keep: bool = True) -> Iterator[None]:
             yield
             if keep:
                 connection.execute("commit")
-        if not keep:
-            connection.rollback()
     except BaseException:
         if not connection.closed:
             connection.rollback()
         raise
+    if not keep:
+        connection.pgconn.exec_(b"rollback")  # of one that it sees psycopg forgets all that is prepared
 
 
 def is_lost(connection: Connection, error: BaseException) -> bool:

@@ -7,12 +7,11 @@ leads by a lease in the same row instead.
 
 import os
 import socket
-from collections.abc import Callable
 
 import psycopg
 from psycopg.rows import class_row
 
-from listener.database import Connection, is_uninstalled
+from listener.database import Connection, Later, is_uninstalled
 from listener.errors import Transient
 from listener.events import Leader
 from listener.locks import LEADER_KEY, LOCK_CLASS
@@ -109,7 +108,7 @@ def stand_fast(connection: Connection, epoch: int) -> None:
     standing_fast(connection, epoch)()
 
 
-def standing_fast(connection: Connection, epoch: int) -> Callable[[], None]:
+def standing_fast(connection: Connection, epoch: int) -> Later[None]:
     """The same for a pipeline, whose next statements need not wait: call what this returns before they are believed."""
     held = connection.execute(STAND_FAST_SQL)
 

@@ -14,6 +14,7 @@ from typing import assert_never
 import psycopg
 
 from listener import bell, leader, retry
+from listener.bookkeeping import Bookkeeping
 from listener.database import (
     UNINSTALLED,
     Connection,
@@ -40,19 +41,14 @@ from listener.events import (
 )
 from listener.flags import Flags
 from listener.metrics import Metrics
-from listener.minutes import Minute
 from listener.store import ledger
-from listener.store.minutes import keep_minutes
 from listener.store.progress import BeatRow, beat, look
-from listener.store.prune import prune
 from listener.store.rows import revive_completed
 from listener.whereabouts import Whereabouts
 from listener.workflows.claim_orders import rehearse
 from listener.workflows.upload_orders import UploadOrders
 
 logger = logging.getLogger(__name__)
-
-PRUNE_EVERY_SECONDS = 3600.0
 
 COUNTED = (Job.PASS, Job.BEAT)
 """The jobs that count as steps of the workflow; the others are what leads from one to the next."""
@@ -104,7 +100,7 @@ class WorkSession:
         self._failed_tries = 0
         self._last_fault = self._last_error = ""
         self._whereabouts = Whereabouts(dry_run=dry_run)
-        self._pruned_at = float("-inf")
+        self._books = Bookkeeping(metrics, clock, dry_run=dry_run)
 
     def run(self, action: RunUpload, flags: Flags, probe: str = "") -> Ended:
         """Run one job. Never raises: whatever goes wrong is the event. `probe`: what a beat or a look rings."""
@@ -138,7 +134,7 @@ class WorkSession:
         try:
             if self._epoch:
                 leader.step_down(connection, self._epoch)
-                self._keep_minutes(connection, at_end=True)
+                self._books.write(connection, at_end=True)
         except psycopg.Error as error:
             logger.info("The work session failed while stepping down: %s", error, extra={"event": "step_down"})
         connection.close()
@@ -179,20 +175,8 @@ class WorkSession:
 
     def _ping(self, connection: Connection) -> None:
         """Keep the session alive; between beats that are far apart, with the minutes that are over."""
-        if not self._keep_minutes(connection):
+        if not self._books.write(connection):
             connection.execute("select 1")
-
-    def _keep_minutes(self, connection: Connection, *, at_end: bool = False) -> bool:
-        """Write the figures of the minutes that are over; return whether there were any."""
-        minutes = self._minutes(at_end=at_end)
-        if minutes:
-            keep_minutes(connection, minutes)
-            self._metrics.minutes_written(minutes)
-        return bool(minutes)
-
-    def _minutes(self, *, at_end: bool = False) -> list[Minute]:
-        """A dry run finds orders and leaves them: its figures would say nothing of how the listener runs."""
-        return [] if self._dry_run else self._metrics.unwritten_minutes(at_end=at_end)
 
     def _standing(self) -> Connection:
         if self._connection is None or self._connection.closed:
@@ -219,16 +203,17 @@ class WorkSession:
         return Led(True, self._whereabouts.difference, epoch, leader.who_leads(self._connection))
 
     def _pass(self, connection: Connection, action: RunUpload, flags: Flags) -> Event:
-        self._silence.keep(connection, wanted=action.silence)
         if not self._upload.continuing:
             self._metrics.wake(action.source.value)
             self._metrics.set_workflow(UPLOAD, last_run_at=datetime.now(UTC))
-        if self._upload.continuing and self._upload.left:  # a pass is one check and its steps: the count still holds
-            due: int | None = self._upload.left
-        elif action.check:
-            due = self._upload.check(connection, action.source)
+        counted = self._upload.left if self._upload.continuing else None
+        if action.check and not counted:
+            silence = self._silence.kept(connection, wanted=action.silence)
+            due: int | None = self._upload.check(connection, flags, action.source, silence)
         else:
-            due = self._seen_due if flags.fast_polling_enabled else None
+            self._silence.keep(connection, wanted=action.silence)
+            # A pass is one check and its steps: the count still holds.
+            due = counted or (self._seen_due if flags.fast_polling_enabled else None)
         return self._upload.run(connection, self._epoch, flags, due)
 
     def _settle(self, connection: Connection) -> Event:
@@ -243,15 +228,13 @@ class WorkSession:
 
     def _beat(self, connection: Connection, action: RunUpload, probe: str) -> Ended:
         started = self._clock()
-        minutes = self._minutes()
+        minutes = self._books.unwritten()
         seen = beat(connection, minutes, probe)
         self._metrics.minutes_written(minutes)
         if seen.moved:
             self._metrics.moved_polling_state()
         leader.must_be(self._epoch, seen.epoch)
-        if started - self._pruned_at > PRUNE_EVERY_SECONDS:
-            self._pruned_at = started
-            prune(connection)
+        self._books.prune(connection)
         if action.check:
             self._note_beat(seen, (self._clock() - started) * 1000)
         revived = revive_completed(connection) if seen.incomplete and action.check and not self._dry_run else 0

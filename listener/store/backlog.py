@@ -68,7 +68,7 @@ from orders_inbox o where {DUE} order by o.id limit 1
 def read_waiting(connection: Connection) -> Waiting:
     """Return what is due, what the oldest of it waits for, and whether anybody leads."""
     around = read_surroundings(connection)
-    _, due = inbox_has_due(connection)
+    due = inbox_has_due(connection)()
     row = connection.execute(OLDEST_SQL).fetchone()
     fast = around.flags.fast_polling_enabled
     return Waiting(

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from listener.database import Connection
+from listener.database import Connection, Later
 from listener.orders import Address, Item, Order
 from listener.store.mirror import There
 
@@ -48,11 +48,15 @@ LOOKS = 5
 CHECK_SQL = f"select count(*) from (select from orders_inbox o where {DUE} limit {COUNTED_UP_TO}) due"
 
 
-def inbox_has_due(connection: Connection) -> tuple[bool, int]:
-    """Return whether an order is due, and how many are, counted up to 10,000: the check of a pass."""
-    row = connection.execute(CHECK_SQL).fetchone()
-    count = int(row[0]) if row else 0
-    return count > 0, count
+def inbox_has_due(connection: Connection) -> Later[int]:
+    """Ask whether an order is due, and how many are, counted up to 10,000: the check of a pass."""
+    counted = connection.execute(CHECK_SQL)
+
+    def answer() -> int:
+        row = counted.fetchone()
+        return int(row[0]) if row else 0
+
+    return answer
 
 
 DUE_ROWS_SQL = f"""

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from listener.database import Connection
+from listener.database import Connection, Later
 from listener.store.text import storable
 
 # A plain upsert after a look let two processes claim the same orders: only the rows that this returns are ours.
@@ -43,8 +43,8 @@ class Candidate(NamedTuple):
     batch_limit: int | None = None
 
 
-def claim(connection: Connection, candidates: Sequence[Candidate], epoch: int) -> set[str]:
-    """Write `sending` for each; return the keys that are ours to send."""
+def claim(connection: Connection, candidates: Sequence[Candidate], epoch: int) -> Later[set[str]]:
+    """Write `sending` for each; the answer is the keys that are ours to send."""
     parameters = {
         "epoch": epoch,
         "keys": [c.order_key for c in candidates],
@@ -52,7 +52,8 @@ def claim(connection: Connection, candidates: Sequence[Candidate], epoch: int) -
         "numbers": [c.order_number for c in candidates],
         "shipstation_keys": [c.shipstation_key for c in candidates],
     }
-    return {key for (key,) in connection.execute(CLAIM_SQL, parameters)}
+    claimed = connection.execute(CLAIM_SQL, parameters)
+    return lambda: {key for (key,) in claimed}
 
 
 class Verdict(NamedTuple):

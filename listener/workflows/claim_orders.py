@@ -13,9 +13,9 @@ from listener.database import Connection, pipelined
 from listener.flags import Flags
 from listener.leader import standing_fast
 from listener.orders import Order
-from listener.store import inbox, ledger, mirror
+from listener.store import api_calls, inbox, ledger, mirror
 from listener.store.inbox import Claimed, ClaimedRow
-from listener.store.ledger import Candidate, Verdict
+from listener.store.ledger import Candidate, Settled, Verdict
 from listener.store.rows import write_rows
 from listener.workflows.admit import admit, candidate_of, is_settled
 from listener.workflows.adopt import SEVERAL
@@ -66,7 +66,8 @@ def claim_orders(
         stand()
         claim = _sort(connection, claimed, flags, knows) if claimed.orders else Claim()
         to_send = [candidate for candidate, _ in claim.to_send]
-        mine = ledger.claim(connection, to_send, epoch) if to_send else set()
+        taken = ledger.claim(connection, to_send, epoch) if to_send else set
+    mine = taken()
     return replace(
         claim,
         to_send=[pair for pair in claim.to_send if pair[0].order_key in mine],
@@ -91,15 +92,22 @@ def show_set_aside(connection: Connection, claim: Claim) -> dict[int, str]:
 
 
 def rehearse(connection: Connection) -> None:
-    """Have the server parse and plan what a claim and its record ask, so that the first order does not wait for it.
+    """Do, and undo, all that an order's way asks of the server, so that the first one finds it prepared.
 
-    It asks for no order, so that there is nothing to take back.
+    With values as an order has them: psycopg prepares a statement once for each set of their types.
     """
+    order = Candidate("", 0, "rehearsal", "rehearsal")
+    accepted = Settled(order.order_key, "accepted", "1", "uploaded")
     with pipelined(connection):
-        inbox.claim_due_rows(connection, 0, [], 0)
-        ledger.claim(connection, [], 0)
-        ledger.record(connection, [], epoch=0, http_status=None, max_attempts=1)
-        write_rows(connection, [])
+        pass
+    with pipelined(connection, keep=False):
+        ledger.suspects(connection)
+        standing_fast(connection, 0)
+        api_calls.take_when_due(connection, 200, "rehearsal")
+        inbox.claim_due_rows(connection, 1, [], 0)
+        ledger.claim(connection, [order], 0)
+        ledger.record(connection, [accepted], epoch=0, http_status=200, max_attempts=1)
+        write_rows(connection, [order.order_key])
 
 
 def _sort(connection: Connection, claimed: Claimed, flags: Flags, knows: Callable[[str], bool]) -> Claim:

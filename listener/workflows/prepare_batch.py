@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from listener.budget import KEPT_FOR_ORDERS, Budget, NoBudget
-from listener.database import Connection
+from listener.database import Connection, Later
 from listener.errors import Transient
 from listener.flags import Flags
 from listener.orders import order_key
 from listener.store.api_calls import burst_of
-from listener.store.inbox import due_rows
+from listener.store.inbox import due_rows, inbox_has_due
 from listener.workflows.keep_mirror import LIST, LOOK_UP, KeepMirror
 
 logger = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ class PrepareBatch:
         self._mirror = mirror
         self._budget = budget
         self._clock = clock
+        self._ahead: int | None = None  # the token of the next send, taken with the check
         self._fill_at = 0.0
         self._failed_look_up = False
 
@@ -47,6 +48,9 @@ class PrepareBatch:
         self, connection: Connection, flags: Flags, limit: int, due: int | None, locked: Sequence[int]
     ) -> Prepared | None:
         """Return what to claim, None when the mirror must be read further first. Raises NoBudget, Transient."""
+        if self._ahead is not None:
+            call_id, self._ahead = self._ahead, None
+            return Prepared(call_id, limit)
         if self._mirror.is_fresh_by_now(connection, flags):
             (call_id,) = self._budget.take(connection, flags, SEND)
             return Prepared(call_id, limit)
@@ -60,6 +64,28 @@ class PrepareBatch:
         except Transient as error:  # one order there may spoil every list it is in
             logger.info("Looking up orders singly: %s", error, extra={"event": "no_list"})
             return self._look_up(connection, flags, limit, locked)
+
+    def look(self, connection: Connection, flags: Flags, *, sends_first: bool) -> Later[int]:
+        """Make the check, and if nothing else is to be asked of ShipStation first, take the token of the send with it.
+
+        sends_first: nothing is in doubt
+        """
+        self._ahead = None  # one that a failed pass has left is lost
+        if not (sends_first and self._mirror.is_fresh(flags)):
+            return inbox_has_due(connection)
+        asked = self._budget.take_when_due(connection, flags, SEND)
+
+        def answer() -> int:
+            due, self._ahead = asked()
+            return due
+
+        return answer
+
+    def give_back(self, connection: Connection, flags: Flags) -> None:
+        """Give back the token that the pass did not need after all."""
+        if self._ahead is not None:
+            self._budget.give_back(connection, self._ahead, flags)
+            self._ahead = None
 
     def fill(self, connection: Connection, flags: Flags) -> bool:
         """Read one page more of the first reading; return whether there is more to read at once."""

@@ -7,6 +7,7 @@ before all of them. This one holds them together, and remembers from pass to pas
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import psycopg
 
@@ -90,18 +91,30 @@ class UploadOrders:
             self.continuing |= self._prepare.fill(connection, flags)
         except NoBudget as none_left:
             rest_for = none_left.seconds
+        self._prepare.give_back(connection, flags)
         self._note_waiting(rest_for)
         return self._end(connection, flags, due, done, rest_for)
 
-    def check(self, connection: Connection, source: Source) -> int:
-        """Look whether an order is due, with its METRICS line; return how many are, counted up to 10,000."""
+    def check(
+        self,
+        connection: Connection,
+        flags: Flags,
+        source: Source,
+        before: AbstractContextManager[object] | None = None,
+    ) -> int:
+        """Look whether an order is due, with its METRICS line; return how many are, counted up to 10,000.
+
+        before: a pipeline with what goes ahead of the check
+        """
         started = self._clock()
         try:
-            exists, count = inbox.inbox_has_due(connection)
+            with before or nullcontext():
+                due = self._prepare.look(connection, flags, sends_first=self._clock() < self._doubt_at)
+            count = due()
         except psycopg.Error:
             self._note_check(False, 0, started, "error", source)
             raise
-        self._note_check(exists, count, started, "process" if exists else "skip", source)
+        self._note_check(count > 0, count, started, "process" if count else "skip", source)
         self.note_count(count)
         return count
 

@@ -32,7 +32,7 @@ class Protocol:
 
     def wake(self) -> bool:
         """Take the silence lock, as a pass does first."""
-        return bell.hold_silence(self.work)
+        return bell.hold_silence(self.work)()
 
     def settle(self) -> Asked:
         bell.release_silence(self.work)
@@ -167,7 +167,7 @@ def test_a_new_leader_settles_and_so_finds_whom_a_dead_one_has_silenced(
 def silenced_by_a_session_that_lives_on(protocol: Protocol, dsn: str, stack: ExitStack) -> bool:
     """The dead listener's session still holds the silence lock in the server. Return whether an order is lost."""
     undead = stack.enter_context(psycopg.connect(dsn, autocommit=True))
-    assert bell.hold_silence(undead)
+    assert bell.hold_silence(undead)()
     assert not protocol.wake()
     asleep = sleeps(protocol.mark_and_ask())
     with psycopg.connect(dsn) as writer:

@@ -50,7 +50,7 @@ class Listener:
 
     def begin(self) -> None:
         """Be at work: hold the silence lock, unless somebody else does."""
-        self.silent = self.silent or bell.hold_silence(self.work)
+        self.silent = self.silent or bell.hold_silence(self.work)()
         self.awake = self.asleep = False
 
     def release(self) -> None:
@@ -162,7 +162,7 @@ class Stage:
     def begin(self) -> None:
         for session, script in zip(self.writers, self.scripts, strict=True):
             if script is ENDS:
-                assert bell.hold_silence(session)
+                assert bell.hold_silence(session)()
             if script is FORGOTTEN:
                 session.rollback()
         self.listener.begin()

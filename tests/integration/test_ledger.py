@@ -68,7 +68,7 @@ def refusal(key: str, words: str = "no such country") -> Settled:
 
 
 def test_a_claimed_order_is_being_sent_under_our_epoch(db: Connection) -> None:
-    assert ledger.claim(db, candidates("A-1", "A-2"), epoch=4) == {"A-1", "A-2"}
+    assert ledger.claim(db, candidates("A-1", "A-2"), epoch=4)() == {"A-1", "A-2"}
     columns = ("order_inbox_id", "state", "epoch", "shipstation_key", "started_at is not null", "row_written")
     assert row_of(db, "A-2", *columns) == (2, "sending", 4, "listener-A-2", True, False)
 
@@ -80,8 +80,8 @@ def test_two_that_claim_the_same_orders_at_once_get_each_order_once(connect: Con
     got: list[set[str]] = []
     pid = second.info.backend_pid
     with first.transaction():
-        mine = ledger.claim(first, ours, epoch=1)
-        racer = threading.Thread(target=lambda: got.append(ledger.claim(second, theirs, epoch=1)))
+        mine = ledger.claim(first, ours, epoch=1)()
+        racer = threading.Thread(target=lambda: got.append(ledger.claim(second, theirs, epoch=1)()))
         racer.start()
         waits = "select wait_event_type = 'Lock' from pg_stat_activity where pid = %s"
         eventually(lambda: value_of(watch, waits, pid))
@@ -98,7 +98,7 @@ def test_many_that_claim_in_any_order_share_the_orders_without_overlap(connect: 
         start.wait(10)
         for at in range(0, 60, 5):
             part = sorted((numbers[shift:] + numbers[:shift])[at : at + 5])
-            got.append(ledger.claim(session, candidates(*part), epoch=1))
+            got.append(ledger.claim(session, candidates(*part), epoch=1)())
 
     racers = [threading.Thread(target=race, args=(session, 15 * n)) for n, session in enumerate(sessions)]
     for racer in racers:
@@ -113,16 +113,16 @@ def test_many_that_claim_in_any_order_share_the_orders_without_overlap(connect: 
 def test_an_order_that_is_sent_or_settled_cannot_be_claimed(db: Connection, taken: str) -> None:
     ledger.claim(db, candidates("A-1"), epoch=1)
     db.execute("update listener.ledger set state = %s, not_before = now(), row_written = true", [taken])
-    assert ledger.claim(db, candidates("A-1"), epoch=2) == set()
+    assert ledger.claim(db, candidates("A-1"), epoch=2)() == set()
     assert row_of(db, "A-1", "state", "epoch") == (taken, 1)
 
 
 def test_a_waiting_order_can_be_claimed_when_its_time_has_come(db: Connection) -> None:
     ledger.claim(db, candidates("A-1"), epoch=1)
     record(db, refusal("A-1"))
-    assert ledger.claim(db, candidates("A-1"), epoch=1) == set()
+    assert ledger.claim(db, candidates("A-1"), epoch=1)() == set()
     due_now(db)
-    assert ledger.claim(db, candidates("A-1", first_id=8), epoch=2) == {"A-1"}
+    assert ledger.claim(db, candidates("A-1", first_id=8), epoch=2)() == {"A-1"}
     columns = ("order_inbox_id", "epoch", "attempts", "not_before", "error", "http_status")
     assert row_of(db, "A-1", *columns) == (8, 2, 1, None, None, None)
 
@@ -130,9 +130,9 @@ def test_a_waiting_order_can_be_claimed_when_its_time_has_come(db: Connection) -
 def test_a_rejected_order_is_claimed_anew_only_after_its_row_has_said_so(db: Connection) -> None:
     ledger.claim(db, candidates("A-1"), epoch=1)
     record(db, refusal("A-1"), max_attempts=1)
-    assert ledger.claim(db, candidates("A-1"), epoch=1) == set()
+    assert ledger.claim(db, candidates("A-1"), epoch=1)() == set()
     db.execute("update listener.ledger set row_written = true")
-    assert ledger.claim(db, candidates("A-1"), epoch=1) == {"A-1"}
+    assert ledger.claim(db, candidates("A-1"), epoch=1)() == {"A-1"}
     assert row_of(db, "A-1", "state", "attempts", "row_status", "row_written") == ("sending", 0, None, False)
 
 
@@ -206,7 +206,7 @@ def test_waiting_without_a_refusal_counts_no_attempt(db: Connection) -> None:
     ledger.claim(db, candidates("A-1"), epoch=1)
     record(db, Settled("A-1", "waiting", wait_seconds=0.0), max_attempts=1)
     assert row_of(db, "A-1", "state", "attempts") == ("waiting", 0)
-    assert ledger.claim(db, candidates("A-1"), epoch=1) == {"A-1"}, "and it is due at once"
+    assert ledger.claim(db, candidates("A-1"), epoch=1)() == {"A-1"}, "and it is due at once"
 
 
 def test_a_claim_says_whose_it_is_and_takes_nothing_over_from_the_doubt_before(db: Connection) -> None:

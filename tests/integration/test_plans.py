@@ -12,6 +12,7 @@ import pytest
 
 from listener.bell import ASK_SQL
 from listener.database import Connection, connect_work
+from listener.store.api_calls import TAKE_WHEN_DUE_SQL
 from listener.store.import_orders import NEW_NUMBERS_SQL
 from listener.store.inbox import CHECK_SQL, CLAIM_SQL, DUE_ROWS_SQL, READ_SQL
 from listener.store.ledger import RECORD_SQL
@@ -76,6 +77,7 @@ OUTCOMES = {
     **{name: [None] * 100 for name in ("doubts", "batch_limits")},
 }
 SETTLED_KEYS = {"keys": [f"S-{n}" for n in range(100)]}
+BUCKET = {"burst": 20.0, "rate": 0.05, "calls": 1, "needed": 1, "endpoints": ["a call"]}
 NEXT = {"locked": [1, 2], "limit": 100}
 A_FILE = [[f"x-{n}" for n in range(1000)]]
 A_BATCH = [SETTLED + HELD + n for n in range(1, DUE + 1)]
@@ -164,8 +166,8 @@ both = pytest.mark.parametrize("generic", [False, True], ids=["custom plan", "ge
 @both
 @pytest.mark.parametrize(
     ("query", "parameters"),
-    [(CHECK_SQL, {}), (ASK_SQL, ASK), (DUE_ROWS_SQL, NEXT)],
-    ids=["check", "settle's question", "numbers"],
+    [(CHECK_SQL, {}), (TAKE_WHEN_DUE_SQL, BUCKET), (ASK_SQL, ASK), (DUE_ROWS_SQL, NEXT)],
+    ids=["check", "check with a token", "settle's question", "numbers"],
 )
 def test_whether_an_order_is_due_is_seen_without_touching_a_table(
     shop: Connection, query: str, parameters: Parameters, generic: bool

@@ -1,5 +1,6 @@
 """The work session under the real decisions of `schedule`: how it comes to lead, and to sleep where a bell wakes it."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -33,7 +34,9 @@ from listener.state import State
 from listener.work import WorkSession
 from listener.workflows.upload_orders import UploadOrders
 from tests.support.bell import Ear, hearing, holding
-from tests.support.shop import Connection, insert_order, value_of
+from tests.support.shop import Connection, insert_order, row_of, value_of
+from tests.support.trips import Message, round_trips, tracing
+from tests.support.upload import CREATE
 
 HELD = """
 select array_agg(objid::int order by objid) from pg_locks where locktype = 'advisory' and mode = 'ExclusiveLock'
@@ -176,16 +179,39 @@ def test_before_there_is_a_session_there_is_none_to_doze(loop: Loop) -> None:
     assert loop.session.run(RunUpload(Job.DOZE, Source.STARTUP), Flags()).event == Done()
 
 
-# What PostgreSQL 13 does not tell yet counts as none. The session's settings are given to it by a statement, too.
-PLANNED_SQL = """
-select statement from pg_prepared_statements p where coalesce((to_jsonb(p) ->> 'custom_plans')::integer, 0) > 0
-and statement !~ 'pg_catalog.set_config.name, value'
-"""
+# What PostgreSQL 13 does not tell yet counts as none.
+PLANNED_SQL = "select sum(coalesce((to_jsonb(p) ->> 'custom_plans')::integer, 0)) from pg_prepared_statements p"
 
 
 def test_nothing_is_planned_while_an_order_waits(loop: Loop, shop: Connection) -> None:
     loop.on(Listening(deaf=False), CONFIGURED)
+    planned = value_of(loop.session._standing(), PLANNED_SQL)
     insert_order(shop, "A-1")
     loop.on(Rang("orders_inbox"))
     assert value_of(shop, "select status from orders_inbox") == "uploaded"
-    assert loop.session._standing().execute(PLANNED_SQL).fetchall() == []
+    assert value_of(loop.session._standing(), PLANNED_SQL) == planned
+
+
+def until_its_request(loop: Loop, shop: Connection, account: ShipStationSimulator, number: str) -> list[Message]:
+    """Ring for an order; return what the session and its server say until ShipStation has the request."""
+    hold = account.hold(path=CREATE)
+    insert_order(shop, number)
+    with tracing(loop.session._standing()) as trace:
+        sending = threading.Thread(target=loop.on, args=[Rang("orders_inbox")])
+        sending.start()
+        assert hold.arrived.wait(5)
+        messages = trace.end()
+    hold.release()
+    sending.join()
+    assert row_of(shop, number)[0] == "uploaded"
+    return messages
+
+
+def test_an_order_waits_for_three_answers_of_the_database_and_no_plan(
+    loop: Loop, shop: Connection, account: ShipStationSimulator
+) -> None:
+    loop.on(Listening(deaf=False), CONFIGURED)
+    first, second = (until_its_request(loop, shop, account, number) for number in ("A-1", "A-2"))
+    assert [message for message in first if message.name == "Parse"] == [], "all is prepared when it leads"
+    assert round_trips(first) == 4, "the first one asks whether there are suspects"
+    assert round_trips(second) == 3, "the look, the claim, and COMMIT"

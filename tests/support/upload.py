@@ -108,7 +108,7 @@ class Leader:
 
     def run(self) -> Passed:
         """Check, and run one pass. Raises what the pass raises."""
-        due = self.upload.check(self.db, Source.MANUAL)
+        due = self.upload.check(self.db, self.flags, Source.MANUAL)
         return self.upload.run(self.db, self.epoch, self.flags, due)
 
     def run_all(self, passes: int = 40) -> Passed:
