@@ -1,8 +1,7 @@
 """Admission: whether a claimed order is sent, waits for its parts, or is set aside, and in which words. Pure."""
 
-import re
-
 from listener.flags import Flags
+from listener.manual_pattern import is_manual
 from listener.orders import LONGEST_NUMBER, Order, shipstation_key
 from listener.shipstation.payload import problem
 from listener.store.inbox import LOOKS, ClaimedRow, Known
@@ -37,7 +36,7 @@ def admit(row: ClaimedRow, order: Order, flags: Flags, known: Known) -> Verdict 
         return Verdict(candidate, "rejected", reason, "failed")
     if row.order_key in known.shipped and row.again == 1:
         return Verdict(candidate, "adopted", None, "shipped", known.shipped[row.order_key] or None)
-    if any(re.search(flags.manual_order_pattern, form) for form in (row.order_number.strip(), row.order_key)):
+    if is_manual(row.order_number, flags.manual_order_pattern):
         return Verdict(candidate, "excluded", "the number is that of a manual order", "synced_manual")
     if adoption := adopt(known.there.get(row.order_key, ()), candidate.shipstation_key, row.again):
         return Verdict(

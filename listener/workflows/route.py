@@ -8,13 +8,13 @@ WORDS is the one of them, `route` the other. Three rules stand above both:
   taken back by the next edit there. That is a conflict, for a person to look at.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import NamedTuple
 
+from listener.manual_pattern import is_manual
 from listener.orders import order_key
 from listener.shipstation.details import Details
 from listener.shipstation.listing import RemoteOrder
@@ -68,7 +68,7 @@ class Terms:
 
     def is_manual(self, number: str) -> bool:
         """Return whether people enter orders of such a number at ShipStation."""
-        return any(re.search(self.manual_order_pattern, form) for form in (number.strip(), order_key(number)))
+        return is_manual(number, self.manual_order_pattern)
 
 
 OLDER = "an older order at ShipStation has this number"

@@ -32,6 +32,7 @@ PURE = {
     "listener.health",
     "listener.history",
     "listener.locks",
+    "listener.manual_pattern",
     "listener.minute_book",
     "listener.minutes",
     "listener.snapshot",
