@@ -13,7 +13,9 @@ from psycopg.rows import class_row, namedtuple_row
 
 from listener.database import Connection
 from listener.orders import Address, Item, Order
+from listener.shipstation.flaws import MOST_LINES
 from listener.store.mirror import BY_NUMBER_SQL, There
+from listener.store.outside import age_in_days, day, text
 
 PENDING = "o.status = 'awaiting_shipment' and coalesce(o.shipstation_order_id, '') = ''"
 """Production also has 'awaiting_shipment' rows that are uploaded; those have an id. The trigger has the same words."""
@@ -104,7 +106,7 @@ ours as materialized (
     from orders_inbox o where o.id = any (array(select id from due)) and {PENDING}
     order by o.id for update skip locked)
 select due.id, ours.id is not null as ours, ours.order_key, ours.order_number,
-       current_date - ours.order_date as age_days, coalesce(ours.total_items, 0) as total_items,
+       {age_in_days("ours.order_date")} as age_days, coalesce(ours.total_items, 0) as total_items,
        l.order_key as ledger_key, l.state as ledger_state,
        coalesce((select o.id from orders_inbox o where o.id = l.order_inbox_id and o.id <> due.id
                  and ({KEY} = ours.order_key or l.state in ('accepted', 'adopted'))),
@@ -160,22 +162,25 @@ _ADDRESS_COLUMNS = ("name", "company", "street1", "street2", "city", "state", "p
 
 
 def _address_sql(kind: str) -> str:
-    return "array[" + ", ".join(f"coalesce({kind}_{column}, '')" for column in _ADDRESS_COLUMNS) + "]"
+    return "array[" + ", ".join(text(f"{kind}_{column}") for column in _ADDRESS_COLUMNS) + "]"
 
 
 HEADERS_SQL = f"""
-select id, order_number, order_date, coalesce(customer_email, '') as customer_email,
+select id, order_number, {day("order_date")} as order_date, {text("customer_email")} as customer_email,
        coalesce(total_items, 0) as total_items, {_address_sql("ship")} as ship, {_address_sql("bill")} as bill
 from orders_inbox where id = any (%s) order by id
 """
 
 # Of several active lots of a SKU the newest row's goes out, always the same one.
-ITEMS_SQL = """
-select i.order_inbox_id, i.sku, i.quantity, coalesce(i.unit_price_cents, 0),
-       coalesce((select value from configuration_params p
+ITEMS_SQL = f"""
+select i.order_inbox_id, {text("i.sku")}, i.quantity, coalesce(i.unit_price_cents, 0),
+       coalesce((select {text("value")} from configuration_params p
                  where p.category = 'Product Names' and p.sku = i.sku order by p.id desc limit 1), ''),
-       coalesce((select lot from sku_lot s where s.sku = i.sku and s.active = 1 order by s.id desc limit 1), '')
-from order_items_inbox i where i.order_inbox_id = any (%s) order by i.order_inbox_id, i.id
+       coalesce((select {text("lot")} from sku_lot s where s.sku = i.sku and s.active = 1
+                 order by s.id desc limit 1), '')
+from unnest(%s::integer[]) as claimed (id), lateral (
+    select * from order_items_inbox of where of.order_inbox_id = claimed.id order by of.id limit {MOST_LINES + 1}) i
+order by i.order_inbox_id, i.id
 """
 
 

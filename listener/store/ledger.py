@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from listener.database import Connection
+from listener.store.outside import instant
 from listener.store.text import storable
 
 # A plain upsert after a look let two processes claim the same orders: only the rows that this returns are ours.
@@ -244,9 +245,9 @@ class Doubtful(NamedTuple):
     row_created_at: datetime | None
 
 
-_DOUBTFUL = """
+_DOUBTFUL = f"""
 select order_key, l.order_number, shipstation_key, coalesce(doubt, 'no answer'), again, error, started_at,
-       extract(epoch from clock_timestamp() - started_at)::float8, o.created_at::timestamptz
+       extract(epoch from clock_timestamp() - started_at)::float8, {instant("o.created_at")}
 from listener.ledger l left join orders_inbox o on o.id = l.order_inbox_id where state = 'unknown'
 """
 DOUBTFUL_SQL = f"{_DOUBTFUL} and not_before <= now() order by started_at"

@@ -83,7 +83,7 @@ def route(order: RemoteOrder, details: Details, rows: Sequence[LocalRow], terms:
         return Route(Step.SHOW, showing)
     if whole := tuple(row for row in rows if details.parent_id and row.shipstation_order_id == details.parent_id):
         return Route(Step.PART, whole)
-    if same_number := [row for row in rows if row.order_key == order_key(order.order_number)]:
+    if same_number := [row for row in rows if order_key(row.order_number) == order_key(order.order_number)]:
         return _route_by_number(order, details, _main(same_number), terms)
     if not terms.is_manual(order.order_number):
         return Route(Step.SKIP, why="it is not ours, and not a manual order")

@@ -44,6 +44,7 @@ PURE = {
     "listener.schedule",
     "listener.shipstation.details",
     "listener.shipstation.detour",
+    "listener.shipstation.flaws",
     "listener.shipstation.labels",
     "listener.shipstation.listing",
     "listener.shipstation.pacific",
