@@ -95,7 +95,7 @@ def assert_log_is_whole(process: ListenerProcess) -> None:
     """Every line of the log is one of ours, short, printable, and none is an error."""
     for line in process.lines:
         assert BEGIN_OF_LINE.match(line), line[:200]
-        assert not _unprintable(line), repr(line[:200])
+        assert not unprintable(line), repr(line[:200])
         assert len(line) < LONGEST_LINE, line[:200]
 
 
@@ -108,7 +108,7 @@ def assert_told(url: str, process: ListenerProcess, numbers: Iterable[str]) -> N
         assert "<img" not in page.lower()
         told = CliRunner().invoke(orders.explain, ["--", number], env={"DATABASE_URL": url})
         assert (told.exit_code, told.exception, told.stderr) == (0, None, ""), number[:60]
-        assert not _unprintable(told.stdout.replace("\n", "")), repr(told.stdout[:200])
+        assert not unprintable(told.stdout.replace("\n", "")), repr(told.stdout[:200])
     for path in ("/page/past.json", "/page/now.json", "/status.json"):
         status, body = get(process, path)
         assert status == 200
@@ -126,5 +126,5 @@ def get(process: ListenerProcess, path: str) -> tuple[int, str]:
         page.close()
 
 
-def _unprintable(text: str) -> list[str]:
+def unprintable(text: str) -> list[str]:
     return [letter for letter in text if unicodedata.category(letter) == "Cc" or letter in "\u2028\u2029\u202e\u2066"]
