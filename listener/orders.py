@@ -11,6 +11,11 @@ from decimal import Decimal
 LONGEST_NUMBER = 50
 """ShipStation API V1, "Create/Update Order": orderNumber and orderKey have at most 50 characters."""
 
+LONGEST_TEXT = 1000
+"""Characters of a field; far above any real one."""
+
+MOST_LINES = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Address:

@@ -8,12 +8,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from decimal import Decimal
 
-from listener.orders import LONGEST_NUMBER, Address, Item, Order
-
-LONGEST_TEXT = 1000
-"""Characters of a field, as in a file of orders; far above any real one."""
-
-MOST_LINES = 1000
+from listener.orders import LONGEST_NUMBER, LONGEST_TEXT, MOST_LINES, Address, Item, Order
 
 
 def flaw(order: Order) -> str | None:

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 from psycopg.rows import class_row, namedtuple_row
 
 from listener.database import Connection
-from listener.orders import Address, Item, Order
-from listener.shipstation.flaws import MOST_LINES
+from listener.orders import MOST_LINES, Address, Item, Order
 from listener.store.mirror import BY_NUMBER_SQL, There
 from listener.store.outside import age_in_days, day, text
 

@@ -4,7 +4,7 @@ The rule: what is read of such a column goes through one of these. PostgreSQL's 
 Python's from the year 1 to 9999, and one row beyond them would spoil the reading of all.
 """
 
-from listener.shipstation.flaws import LONGEST_TEXT
+from listener.orders import LONGEST_TEXT
 
 
 def text(column: str) -> str:

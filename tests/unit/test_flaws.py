@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from listener.orders import Address, Item, Order
-from listener.shipstation.flaws import LONGEST_TEXT, MOST_LINES, flaw
+from listener.orders import LONGEST_TEXT, MOST_LINES, Address, Item, Order
+from listener.shipstation.flaws import flaw
 
 HOME = Address("Ada Example", "", "1 Sample Street", "", "Springfield", "IL", "62701", "US")
 ITEM = Item("17001", 1, Decimal("19.99"))
