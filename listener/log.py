@@ -1,8 +1,8 @@
 """The log: one event, one line, on stderr. Times are UTC.
 
-Whatever comes from outside is escaped, so that no order number or answer can forge a line; only a traceback takes more
-lines, and those are indented. The secrets given to `configure` appear in no output, also not in a traceback or when a
-log call itself is wrong.
+Whatever comes from outside is escaped and cut, so that no order number or answer can forge a line or fill a disk; only
+a traceback takes more lines, and those are indented. The secrets given to `configure` appear in no output, also not in
+a traceback or when a log call itself is wrong.
 """
 
 import json
@@ -20,6 +20,10 @@ MASK = "***"
 
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 """What breaks a line, moves a terminal's cursor, turns the reading direction, or cannot be encoded."""
+
+LONGEST_TEXT = 4000
+LONGEST_TRACEBACK = 20_000
+"""Characters of a message, or of a field, and of a traceback, before they are escaped."""
 
 STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 STABLE_FIELDS = frozenset({"time", "level", "logger", "message", "event", "traceback"})
@@ -47,6 +51,12 @@ def escape(text: str) -> str:
     return UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
+def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
+    """Return `text`, or its beginning and how much is left out. What holds secrets is redacted before it is cut."""
+    left_out = len(text) - longest
+    return text if left_out <= 0 else f"{text[:longest]}… ({left_out} more characters)"
+
+
 def redactor(secrets: Iterable[str]) -> Redact:
     """Return a function that masks every secret, also as it stands in a URL, in JSON or in a repr."""
     forms = {form for secret in secrets if secret for form in _forms(secret)}
@@ -70,10 +80,10 @@ class TextFormatter(logging.Formatter):
         self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
-        message = escape(self._redact(record.getMessage().rstrip()))
+        message = escape(shortened(self._redact(record.getMessage().rstrip())))
         line = f"{_time(record)} {record.levelname} {record.name} {message}"
         # Split on \n alone: whatever else breaks a line came from outside and is escaped.
-        trace = self._redact(_traceback(record)).split("\n")
+        trace = shortened(self._redact(_traceback(record)), LONGEST_TRACEBACK).split("\n")
         return "\n".join([line, *(f"    {escape(text)}" for text in trace if text)])
 
 
@@ -90,12 +100,12 @@ class JsonFormatter(logging.Formatter):
             "time": _time(record),
             "level": record.levelname,
             "logger": record.name,
-            "message": self._redact(record.getMessage()),
+            "message": shortened(self._redact(record.getMessage())),
             "event": self._clean(getattr(record, "event", None)),
             **{name: self._clean(value) for name, value in fields.items()},
         }
         if trace := _traceback(record):
-            entry["traceback"] = self._redact(trace)
+            entry["traceback"] = shortened(self._redact(trace), LONGEST_TRACEBACK)
         return json.dumps(entry)
 
     def _clean(self, value: object) -> Any:
@@ -106,7 +116,7 @@ class JsonFormatter(logging.Formatter):
             return {self._redact(str(key)): self._clean(item) for key, item in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             return [self._clean(item) for item in value]
-        return self._redact(str(value))
+        return shortened(self._redact(str(value)))
 
 
 class Handler(logging.StreamHandler[TextIO]):

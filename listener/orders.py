@@ -11,6 +11,11 @@ from decimal import Decimal
 LONGEST_NUMBER = 50
 """ShipStation API V1, "Create/Update Order": orderNumber and orderKey have at most 50 characters."""
 
+LONGEST_TEXT = 1000
+"""Characters of a field; far above any real one."""
+
+MOST_LINES = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Address:
@@ -40,11 +45,11 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order as it stands in `orders_inbox`, with its lines."""
+    """An order as it stands in `orders_inbox`, with its lines. Its date is None where no calendar of ours has it."""
 
     order_inbox_id: int
     order_number: str
-    order_date: date
+    order_date: date | None
     customer_email: str
     ship_to: Address
     bill_to: Address
@@ -83,17 +88,19 @@ def order_key(number: str) -> str:
     """Return the normal form of a number: `upper(btrim(number))`, as Postgres has it.
 
     Letter by letter and blanks only, because that is what Postgres does: str.upper() alone would make ß two letters.
+    Which letters have a capital is the database's locale's to say; in C, only a to z. So what stands in a table is
+    compared there, and a key that has to be one order's alone is made of the table's.
     """
     return "".join(_upper(letter) for letter in number.strip(" "))
 
 
-def shipstation_key(number: str, again: int = 1) -> str:
-    """Return the orderKey under which this number is created at ShipStation, always the same one.
+def shipstation_key(key: str, again: int = 1) -> str:
+    """Return the orderKey under which a number is created at ShipStation, always the same one.
 
+    key: the number's normal form as the database has it, by which the ledger tells orders apart
     The service creates under an unknown key and updates under a known one, so a repeated request makes no second
     order. `again` counts the times that the shop asked for a new order after all: the second key ends in ~2.
     """
-    key = order_key(number)
     # 47 leaves room for the ending; a number that has a ~ itself could otherwise pass for another one's second key.
     if len(key) + len("listener-") > 47 or "~" in key:
         key = hashlib.sha256(key.encode()).hexdigest()[:32]

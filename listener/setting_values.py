@@ -10,6 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from listener.errors import Rejected
+from listener.sources.drive.key import LOOPBACK
 
 DRIVE = "drive:"
 FOLDER_ID = re.compile(r"[A-Za-z0-9_-]{1,200}")
@@ -57,6 +58,12 @@ def base_url(text: str, example: str) -> str:
     if url.scheme not in ("http", "https") or not url.hostname or not port_readable or extra:
         raise Rejected(expected)
     return text.rstrip("/")
+
+
+def is_in_the_clear(url: str) -> bool:
+    """Return whether what is sent to an address leaves this machine unencrypted."""
+    parts = urlsplit(url)
+    return parts.scheme == "http" and not LOOPBACK.fullmatch(parts.hostname or "")
 
 
 def alert_url(text: str) -> str:

@@ -79,6 +79,12 @@ class Settings:
             secrets += self.order_source.key.secrets()
         return list(dict.fromkeys(secret for secret in secrets if len(secret) >= SHORTEST_SECRET))
 
+    def in_the_clear(self) -> list[str]:
+        """Return which settings have secrets and orders leave this machine unencrypted."""
+        drive = self.order_source.base_url if isinstance(self.order_source, DriveFolder) else ""
+        urls = {"SHIPSTATION_BASE_URL": self.shipstation_base_url, "DRIVE_BASE_URL": drive, "ALERT_URL": self.alert_url}
+        return [name for name, url in urls.items() if url and values.is_in_the_clear(url)]
+
 
 def read_settings(env: Mapping[str, str]) -> Settings:
     """Return the settings of `run`. Raises Fatal with every fault, in at most three lines."""

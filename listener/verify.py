@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from listener import locks
 from listener.flags import READERS, Flags, parse_flags
 from listener.install import Session, open_session, run_pieces
-from listener.store.config import read_flag_rows
+from listener.store.config import all_flag_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ FLAGS_THERE_SQL = "select pg_catalog.to_regclass('public.configuration_params') 
 def _values(session: Session) -> Check:
     """Every flag that has a row has one, with a value that is taken over."""
     there = session.execute(FLAGS_THERE_SQL).fetchone()
-    rows = read_flag_rows(session) if there and there[0] else []
+    rows = all_flag_rows(session) if there and there[0] else []
     _, refusals = parse_flags(rows, Flags())
     faults = [refusal.reason for refusal in refusals]
     for name, times in Counter(name for name, _ in rows if name in READERS).items():

@@ -92,24 +92,24 @@ class ListenSession:
         self._send_next(now)
 
     def read(self, now: float) -> tuple[list[str], list[Answered]]:
-        """Return the channels that rang and the answers that came, without waiting."""
+        """Return the channels that rang, each once however often it did, and the answers that came, without waiting."""
         try:
             self._pg.consume_input()
         except psycopg.OperationalError as error:
             raise Transient("the LISTEN session was lost") from error
         answers = self._read_answers(now)
-        rang = []
+        rang = {}
         while (notification := self._pg.notifies()) is not None:
             channel = notification.relname.decode()
             if channel == self.probe:
                 self.heard_at, self._unheard_at = now, None
             else:
-                rang.append(channel)
+                rang[channel] = True
         if self._unheard_at is not None and now >= self._unheard_at:
             raise Transient("the LISTEN session did not hear what the work session rang")
         if self._overdue_at is not None and now >= self._overdue_at:
             raise Transient(f"the LISTEN session gave no answer for {ANSWER_SECONDS:.0f} s")
-        return rang, answers
+        return list(rang), answers
 
     def close(self) -> None:
         """Close the session."""

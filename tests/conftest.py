@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -18,6 +19,8 @@ from tests.support.postgres import Cluster, fast_folder, running_cluster
 from tests.support.process import ListenerProcess
 from tests.support.proxy import TcpProxy
 from tests.support.worker import as_worker
+
+hypothesis.settings.register_profile("long", max_examples=500, deadline=None)
 
 PRODUCTION_SCHEMA = Path(__file__).parent / "data" / "production_schema.sql"
 

@@ -1,5 +1,6 @@
 """`listener run`: the worker."""
 
+import logging
 import os
 import sys
 
@@ -9,6 +10,8 @@ from listener.daemon import Daemon
 from listener.errors import Fatal
 from listener.log import configure, escape
 from listener.settings import read_settings
+
+logger = logging.getLogger(__name__)
 
 
 @click.command()
@@ -37,6 +40,8 @@ def run(dry_run: bool) -> int:
         # Reading a large file must not keep a bell waiting: a thread that computes lets others in after 0.5 ms, not 5.
         sys.setswitchinterval(0.0005)
         configure(settings.log_level, settings.log_format, secrets=settings.secrets())
+        for name in settings.in_the_clear():
+            logger.warning("%s is http: what is sent there can be read on the way", name, extra={"event": "clear"})
         return Daemon(settings, _say if dry_run else None).run()
     except Fatal as fault:
         raise UnusableSettings(str(fault)) from fault

@@ -16,7 +16,9 @@ from listener.errors import Fatal
 from listener.events import WORKFLOWS
 from listener.flags import READERS, Flags, Value, as_text, parse_flags
 from listener.log import escape
-from listener.store.config import Receipt, limit_transaction, read_flag_rows, read_history, switch_workflow
+from listener.store.config import Receipt, all_flag_rows, limit_transaction, read_history, switch_workflow
+
+NAMES_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +47,7 @@ def config(context: click.Context, as_json: bool) -> None:
     if context.invoked_subcommand is not None:
         return
     with _transaction() as connection:
-        rows = read_flag_rows(connection)
+        rows = all_flag_rows(connection)
     flags = _shown(rows)
     if as_json:
         click.echo(json.dumps({"flags": [asdict(flag) for flag in flags], "ignored": _ignored(rows)}, indent=2))
@@ -158,7 +160,8 @@ def _remarks(flags: Sequence[Shown], ignored: Sequence[str]) -> Iterator[str]:
     if refused:
         yield "the default is shown for these: a running listener keeps the last good value it has read"
     if ignored:
-        yield f"ignored, no such flag: {escape(', '.join(ignored))}"
+        more = f" and {len(ignored) - NAMES_SHOWN} more" if len(ignored) > NAMES_SHOWN else ""
+        yield f"ignored, no such flag: {escape(', '.join(ignored[:NAMES_SHOWN]))}{more}"
 
 
 def _line(receipt: Receipt) -> str:

@@ -6,6 +6,7 @@ credentials must not travel). An answer is read up to 16 MB and within one deadl
 """
 
 import json
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -164,6 +165,8 @@ class ShipStation:
         except TooLong as error:
             raise SpoiledPage("ShipStation's answer was too long to be read") from error
         except (HTTPError, OSError) as error:
+            if refused := _refused_certificate(error):
+                raise NotSent(f"ShipStation cannot be reached: its certificate is refused: {refused}") from error
             raise NoAnswer(f"ShipStation did not answer: {_reason(error)}") from error
         headers = {name.title(): value for name, value in response.headers.items()}
         return Answer(response.status, headers, content, (time.monotonic() - started) * 1000)
@@ -183,6 +186,12 @@ def _forms(secret: str) -> set[str]:
 def key_refused(status: int) -> str:
     """Return the sentence for a 401 or 403."""
     return f"ShipStation refuses our key ({status}): check SHIPSTATION_API_KEY and SHIPSTATION_API_SECRET"
+
+
+def _refused_certificate(error: Exception) -> str | None:
+    """Return what is wrong with a certificate, if that is why: then nothing of the request has left."""
+    causes = [cause for cause in error.args if isinstance(cause, ssl.SSLCertVerificationError)]
+    return causes[0].verify_message if causes else None
 
 
 def _reason(error: Exception) -> str:

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any, Literal
 
 from listener.errors import Transient
-from listener.orders import LONGEST_NUMBER, Address, Item, Order, shipstation_key
+from listener.orders import Address, Item, Order, order_key, shipstation_key
 
 Json = dict[str, Any]
 
@@ -41,7 +41,7 @@ def order_payload(order: Order, key: str) -> Json:
     return {
         "orderNumber": order.order_number.strip(),
         "orderKey": key,
-        "orderDate": f"{order.order_date.isoformat()}T00:00:00",
+        "orderDate": f"{order.order_date}T00:00:00",
         "orderStatus": "awaiting_shipment",
         # The service makes a customer's record only where there is a user name.
         **({"customerUsername": email, "customerEmail": email} if email else {}),
@@ -65,14 +65,11 @@ def encode(payloads: Iterable[Json]) -> bytes:
 
 
 def problem(order: Order) -> str | None:
-    """Return why ShipStation would not take this order, in words for the shop, or None.
+    """Return what is missing for ShipStation to take this order, in words for the shop, or None.
 
-    The rules for an address are those without which the service is known to answer badly.
+    It may come yet; what no waiting mends is told by `flaws`. The rules for an address are those without which the
+    service is known to answer badly.
     """
-    if not (number := order.order_number.strip()):
-        return "the order has no number"
-    if len(number) > LONGEST_NUMBER:
-        return f"the order number has {len(number)} characters; ShipStation takes at most {LONGEST_NUMBER}"
     if not order.items:
         return "the order has no items"
     if missing := _missing(order.ship_to):
@@ -91,7 +88,7 @@ def decode_results(body: bytes, keys: Sequence[str]) -> dict[str, Outcome]:
     by_number = {key.partition("~")[0]: key for key in keys}
     found: dict[str, list[Outcome]] = {key: [] for key in keys}
     for result in _results(body):
-        key = str(result.get("orderKey") or by_number.get(shipstation_key(str(result.get("orderNumber")))))
+        key = str(result.get("orderKey") or by_number.get(shipstation_key(order_key(str(result.get("orderNumber"))))))
         if key in found:
             found[key].append(_outcome(result))
     return {key: _only(outcomes) for key, outcomes in found.items()}

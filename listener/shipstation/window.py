@@ -12,6 +12,11 @@ from math import inf
 WINDOW_SECONDS = 60.0
 ASSUMED_LIMIT = 40
 
+LONGEST_WAIT_SECONDS = 3600.0
+"""What asks for more than an hour is not meant so."""
+
+LONGEST_NUMBER = 12
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
@@ -36,14 +41,19 @@ class Window:
 
     def after_answer(self, headers: Mapping[str, str], now: float) -> "Window":
         """Believe the headers of an answer; without them, keep counting."""
-        remaining, reset = headers.get("X-Rate-Limit-Remaining", ""), headers.get("X-Rate-Limit-Reset", "")
-        if not (remaining.strip().isdecimal() and reset.strip().isdecimal()):
+        remaining, reset = _number(headers, "X-Rate-Limit-Remaining"), _number(headers, "X-Rate-Limit-Reset")
+        if remaining is None or reset is None:
             return self
-        return Window(int(remaining), now + int(reset))
+        return Window(remaining, now + min(reset, LONGEST_WAIT_SECONDS))
 
     def after_throttling(self, headers: Mapping[str, str], now: float) -> "Window":
         """Return the closed window after «Too Many Requests»: for as long as the headers say, else a minute."""
         for name in ("X-Rate-Limit-Reset", "Retry-After"):
-            if (seconds := headers.get(name, "").strip()).isdecimal():
-                return Window(0, now + max(1, int(seconds)))
+            if (seconds := _number(headers, name)) is not None:
+                return Window(0, now + min(max(1, seconds), LONGEST_WAIT_SECONDS))
         return Window(0, now + WINDOW_SECONDS)
+
+
+def _number(headers: Mapping[str, str], name: str) -> int | None:
+    text = headers.get(name, "").strip()
+    return int(text) if text.isdecimal() and len(text) <= LONGEST_NUMBER else None

@@ -16,19 +16,16 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser, ParseError
 
 from listener.errors import Rejected
+from listener.orders import LONGEST_TEXT, MOST_LINES
 from listener.sources.letters import FORBIDDEN, letters
 
 ADDRESS_PARTS = ("firstname", "lastname", "company", "address", "city", "state", "zipcode", "country", "phone")
 FIELDS = frozenset({"orderid", "date2", "email", *(f"{kind}_{part}" for kind in "sb" for part in ADDRESS_PARTS)})
 
-LONGEST_TEXT = 1000
-"""Characters of a field; far above any real one."""
-
-MOST_LINES = 10_000
 DEEPEST = 100
 MOST_NAMES = 1000
 LONGEST_MARKUP = 2**20
-"""Lines of an order; elements within elements; different names of them, and characters of a tag, a comment or the like.
+"""Elements within elements; different names of them, and characters of a tag, a comment or the like.
 The parser keeps every name, and a tag until it is whole."""
 
 

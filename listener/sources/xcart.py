@@ -10,9 +10,9 @@ from collections.abc import Set as AbstractSet
 from datetime import date
 
 from listener.errors import Rejected
-from listener.orders import LONGEST_NUMBER, Address, RefusedOrder, XmlOrder, order_key
+from listener.orders import LONGEST_NUMBER, LONGEST_TEXT, MOST_LINES, Address, RefusedOrder, XmlOrder, order_key
 from listener.sources.letters import FORBIDDEN
-from listener.sources.markup import LONGEST_TEXT, MOST_LINES, RawOrder, TooLong, raw_orders
+from listener.sources.markup import RawOrder, TooLong, raw_orders
 
 Items = tuple[tuple[str, int], ...]
 Bundles = Mapping[str, Items]

@@ -9,6 +9,7 @@ import re
 from collections.abc import Collection
 
 from starlette.applications import Starlette
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -49,6 +50,21 @@ HEADERS = {
 UNLESS_SAID_OTHERWISE = {"Cache-Control": "no-store"}
 
 
+class AnyText(Convertor[str]):
+    """A part of a path that may hold anything, line breaks too; Starlette's own `path` ends at one."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+register_url_convertor("any", AnyText())
+
+
 def build_app(sources: Sources, allowed_hosts: Collection[str] = ()) -> Starlette:
     """Return the application. `allowed_hosts` are Host names besides the loopback ones, IPv6 without brackets."""
     pages = Pages(sources)
@@ -57,7 +73,7 @@ def build_app(sources: Sources, allowed_hosts: Collection[str] = ()) -> Starlett
             Route("/", pages.index),
             Route("/page/now.json", pages.now),
             Route("/page/past.json", pages.past),
-            Route("/orders/{number:path}", pages.order),
+            Route("/orders/{number:any}", pages.order),
             Route("/static/{version}/{name}", pages.file),
             Route("/status.json", pages.status),
             Route("/metrics", pages.scraped),

@@ -23,6 +23,7 @@ from listener.store.api_calls import burst_of, calls_a_second
 from listener.store.config import read_flag_rows
 from listener.store.inbox import COUNTED_UP_TO, DUE, inbox_has_due
 from listener.store.mirror import read_state
+from listener.store.outside import instant
 from listener.store.sessions import session_of
 from listener.store.story import lockers, read_surroundings
 
@@ -60,7 +61,7 @@ def flags_of(connection: Connection) -> Flags:
 
 
 OLDEST_SQL = f"""
-select o.id, o.order_number, extract(epoch from clock_timestamp() - o.created_at::timestamptz)::float8
+select o.id, o.order_number, coalesce(extract(epoch from clock_timestamp() - {instant("o.created_at")}), 0)::float8
 from orders_inbox o where {DUE} order by o.id limit 1
 """
 

@@ -1,7 +1,8 @@
 """Flags, workflow controls, and the receipts of their changes.
 
 The configuration is one value of one row, so that it can be asked for without waiting, over libpq, and as part of
-another statement: hence no parameters and no percent sign in it.
+another statement: hence no parameters and no percent sign in it. Whoever may write to the tables can't make it large:
+it has the rows that have a meaning, once, and of a value as much as shows whether it is one.
 """
 
 import json
@@ -12,14 +13,24 @@ from typing import NamedTuple
 from psycopg.rows import class_row
 
 from listener.database import Connection
+from listener.events import WORKFLOWS
+from listener.flags import READERS
 
-_FLAGS = """
+LONGEST_VALUE = 1000
+"""Characters of a flag's value that are read: no good one is half as long."""
+
+_NAMES = ", ".join(f"'{name}'" for name in READERS)
+_FLAGS = f"""
 (select coalesce(json_agg(json_build_array(parameter_name, value) order by id), '[]')
- from configuration_params where category = 'Polling' and sku is null)
+ from (select distinct on (parameter_name) id, parameter_name, left(value, {LONGEST_VALUE}) as value
+       from configuration_params where category = 'Polling' and sku is null and parameter_name in ({_NAMES})
+       order by parameter_name, id desc) as flags)
 """
 
-_WORKFLOWS = """
-(select coalesce(json_object_agg(workflow_name, enabled), '{}') from workflow_controls)
+_SWITCHES = ", ".join(f"'{name}'" for name in WORKFLOWS)
+_WORKFLOWS = f"""
+(select coalesce(json_object_agg(workflow_name, enabled), json_build_object()) from workflow_controls
+ where workflow_name in ({_SWITCHES}))
 """
 
 _REQUEUED = "(select coalesce(max(id), 0) from listener.requeues)"
@@ -36,7 +47,9 @@ READ_FLAGS_SQL = f"select json_build_object('flags', {_FLAGS}, 'workflows', json
 
 
 class Tables(NamedTuple):
-    """What the tables say: (parameter_name, value) by id; what is enabled; the newest requeue (None: unknown)."""
+    """What the tables say: (parameter_name, value) by id, the newest of each name; what is enabled; the newest requeue
+    (None: unknown).
+    """
 
     flags: list[tuple[str, str]]
     workflows: dict[str, bool]
@@ -74,10 +87,21 @@ def limit_view(connection: Connection) -> None:
 
 
 def read_flag_rows(connection: Connection) -> list[tuple[str, str]]:
-    """Return the rows of category Polling, in the order of their id."""
+    """Return the flags' rows as the listener reads them."""
     row = connection.execute(READ_FLAGS_SQL).fetchone()
     assert row is not None  # noqa: S101  a select without from has one row
     return decode_config(row[0]).flags
+
+
+ALL_FLAG_ROWS_SQL = f"""
+select left(parameter_name, 100), left(value, {LONGEST_VALUE}) from configuration_params
+where category = 'Polling' and sku is null order by id
+"""
+
+
+def all_flag_rows(connection: Connection) -> list[tuple[str, str]]:
+    """Return the rows of category Polling in the order of their id, those without a meaning too."""
+    return connection.execute(ALL_FLAG_ROWS_SQL).fetchall()
 
 
 # $1 parameter_name, $2 old, $3 new, $4 verdict, $5 reason, $6 source, $7 seconds since it was seen, $8 seconds since it

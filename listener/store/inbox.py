@@ -11,8 +11,9 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from listener.database import Connection, Later
-from listener.orders import Address, Item, Order
+from listener.orders import MOST_LINES, Address, Item, Order
 from listener.store.mirror import There
+from listener.store.outside import age_in_days, day, text
 
 PENDING = "o.status = 'awaiting_shipment' and coalesce(o.shipstation_order_id, '') = ''"
 """Production also has 'awaiting_shipment' rows that are uploaded; those have an id. The trigger has the same words."""
@@ -94,17 +95,19 @@ _ADDRESS_COLUMNS = ("name", "company", "street1", "street2", "city", "state", "p
 
 
 def _address_sql(kind: str) -> str:
-    return "array[" + ", ".join(f"coalesce(o.{kind}_{column}, '')" for column in _ADDRESS_COLUMNS) + f"] as {kind}"
+    return "array[" + ", ".join(text(f"o.{kind}_{column}") for column in _ADDRESS_COLUMNS) + f"] as {kind}"
 
 
-# Of several active lots of a SKU the newest row's goes out, always the same one.
-_ITEMS = """
-select json_agg(json_build_array(i.sku, i.quantity, coalesce(i.unit_price_cents, 0),
-    coalesce((select value from configuration_params p
+# Of several active lots of a SKU the newest row's goes out, always the same one. Numbers travel as text: not all that a
+# shop may have in these columns is one in JSON.
+_ITEMS = f"""
+select json_agg(json_build_array({text("i.sku")}, i.quantity::text, coalesce(i.unit_price_cents, 0)::text,
+    coalesce((select {text("value")} from configuration_params p
               where p.category = 'Product Names' and p.sku = i.sku order by p.id desc limit 1), ''),
-    coalesce((select lot from sku_lot s where s.sku = i.sku and s.active = 1 order by s.id desc limit 1), ''))
+    coalesce((select {text("lot")} from sku_lot s where s.sku = i.sku and s.active = 1
+              order by s.id desc limit 1), ''))
     order by i.id)
-from order_items_inbox i where i.order_inbox_id = o.id
+from (select * from order_items_inbox of where of.order_inbox_id = o.id order by of.id limit {MOST_LINES + 1}) i
 """
 _SHIPPED = f"""
 select coalesce(s.shipstation_order_id, '') from shipped_orders s
@@ -121,11 +124,12 @@ from listener.mirror m where m.order_key = o.order_key
 READ_SQL = f"""
 with ours as materialized (
     select o.*, {KEY} as order_key from (
-        select o.id, o.order_number, o.order_date, coalesce(o.customer_email, '') as email,
+        select o.id, o.order_number, {day("o.order_date")} as order_date, {age_in_days("o.order_date")} as age_days,
+               {text("o.customer_email")} as email,
                coalesce(o.total_items, 0) as total_items, {_address_sql("ship")}, {_address_sql("bill")}
         from orders_inbox o
         where o.id = any (nullif(pg_catalog.current_setting('listener.claimed', true), '')::integer[])) o)
-select o.id, o.order_key, o.order_number, current_date - o.order_date, o.total_items, l.order_key, l.state,
+select o.id, o.order_key, o.order_number, o.age_days, o.total_items, l.order_key, l.state,
        coalesce((select other.id from orders_inbox other where other.id = l.order_inbox_id and other.id <> o.id
                  and ({key_of("other")} = o.order_key or l.state in ('accepted', 'adopted'))),
                 (select min(id) from (
@@ -222,7 +226,12 @@ def claim_due_rows(connection: Connection, limit: int, locked: Sequence[int], to
 
 
 def _order(
-    row: ClaimedRow, order_date: date, email: str, ship: Sequence[str], bill: Sequence[str], items: list[Any] | None
+    row: ClaimedRow,
+    order_date: date | None,
+    email: str,
+    ship: Sequence[str],
+    bill: Sequence[str],
+    items: list[Any] | None,
 ) -> Order:
     return Order(
         order_inbox_id=row.id,
@@ -232,11 +241,16 @@ def _order(
         ship_to=Address(*ship),
         bill_to=Address(*bill),
         items=tuple(
-            Item(sku=sku, quantity=quantity, unit_price=Decimal(cents) / 100, name=name, lot=lot)
+            Item(sku=sku, quantity=_number(quantity), unit_price=Decimal(cents) / 100, name=name, lot=lot)
             for sku, quantity, cents, name, lot in items or ()
         ),
         total_items=row.total_items,
     )
+
+
+def _number(quantity: str) -> Any:
+    """An int, as in the shop's schema, or whatever else its column holds."""
+    return int(quantity) if quantity.removeprefix("-").isdigit() else Decimal(quantity)
 
 
 def _there(key: str, shipstation_order_id: str, shipstation_key: str | None, status: str, *times: str) -> There:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from listener.database import Connection, Later
+from listener.store.outside import instant
 from listener.store.text import storable
 
 # A plain upsert after a look let two processes claim the same orders: only the rows that this returns are ours.
@@ -22,10 +23,9 @@ from unnest(%(keys)s::text[], %(ids)s::integer[], %(numbers)s::text[], %(shipsta
      as claimed (key, id, number, shipstation_key)
 on conflict (order_key) do update set
     state = 'sending', order_inbox_id = excluded.order_inbox_id, order_number = excluded.order_number,
-    shipstation_key = excluded.shipstation_key, epoch = excluded.epoch, owner = excluded.owner,
-    started_at = excluded.started_at, doubt = null,
-    not_before = null, settled_at = null, http_status = null, error = null, row_status = null, row_written = false,
-    attempts = case when l.state = 'rejected' then 0 else l.attempts end,
+    shipstation_key = excluded.shipstation_key, epoch = excluded.epoch, owner = excluded.owner, doubt = null,
+    started_at = excluded.started_at, not_before = null, settled_at = null, http_status = null, error = null,
+    row_status = null, row_written = false, attempts = case when l.state = 'rejected' then 0 else l.attempts end,
     batch_limit = case when l.state = 'waiting' then l.batch_limit end,
     first_seen_at = case when l.state = 'rejected' then excluded.first_seen_at else l.first_seen_at end
 where l.state = 'waiting' and l.not_before <= now() or l.state = 'rejected' and l.row_written
@@ -245,9 +245,9 @@ class Doubtful(NamedTuple):
     row_created_at: datetime | None
 
 
-_DOUBTFUL = """
+_DOUBTFUL = f"""
 select order_key, l.order_number, shipstation_key, coalesce(doubt, 'no answer'), again, error, started_at,
-       extract(epoch from clock_timestamp() - started_at)::float8, o.created_at::timestamptz
+       extract(epoch from clock_timestamp() - started_at)::float8, {instant("o.created_at")}
 from listener.ledger l left join orders_inbox o on o.id = l.order_inbox_id where state = 'unknown'
 """
 DOUBTFUL_SQL = f"{_DOUBTFUL} and not_before <= now() order by started_at"

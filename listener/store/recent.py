@@ -7,6 +7,7 @@ from psycopg.rows import class_row
 
 from listener.database import Connection
 from listener.store.inbox import KEY, PENDING
+from listener.store.outside import instant
 
 LONGEST = 500
 """Characters of a text that a list shows: a row may hold anything."""
@@ -32,7 +33,7 @@ NEWEST_ORDERS_SQL = f"""
 select left(o.order_number, {LONGEST}) as order_number, o.status as row_status,
        coalesce(o.shipstation_order_id, '') as shipstation_order_id,
        {PENDING} as pending, l.state, coalesce(l.row_written, false) as row_written,
-       coalesce(l.first_seen_at, o.created_at::timestamptz) as arrived_at, l.settled_at, l.not_before,
+       coalesce(l.first_seen_at, {instant("o.created_at")}) as arrived_at, l.settled_at, l.not_before,
        left(coalesce(o.failure_reason, l.error), {LONGEST}) as error
 from (select * from orders_inbox order by id desc limit %s) o
 left join listener.ledger l on l.order_key = {KEY} and l.order_inbox_id = o.id

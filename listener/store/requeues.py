@@ -97,7 +97,7 @@ def _admit(connection: Connection, order: Dossier, by: str) -> None:
     assert order.row is not None  # noqa: S101  the plan is for a row
     number = order.row.order_number
     parameters = {"key": order.order_key, "row_id": order.row.id, "number": number, "by": storable(by)}
-    connection.execute(ADMIT_SQL, parameters | {"shipstation_key": shipstation_key(number)})
+    connection.execute(ADMIT_SQL, parameters | {"shipstation_key": shipstation_key(order.order_key)})
 
 
 # What starts over is new: its age, by which latency and the wait for its parts are counted, begins now.
@@ -124,7 +124,7 @@ def _set_waiting(connection: Connection, order: Dossier, step: Step, by: str) ->
         "by": storable(by),
         "over": step is not Step.HURRY,
         "anew": int(anew),
-        "shipstation_key": shipstation_key(order.number, order.ledger.again + 1) if anew else None,
+        "shipstation_key": shipstation_key(order.order_key, order.ledger.again + 1) if anew else None,
     }
     connection.execute(WAIT_SQL, parameters)
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from listener.database import Connection
 from listener.shipstation.details import ItemRow
+from listener.store.outside import instant, text
 from listener.store.text import storable
 
 
@@ -40,7 +41,7 @@ class LocalRow(NamedTuple):
 
 
 # OFFSET 0: a probe of an index for each, whatever the planner knows of the tables.
-ROWS_SQL = """
+ROWS_SQL = f"""
 with page as materialized (
     select id, pg_catalog.upper(pg_catalog.btrim(number)) as key
     from unnest(%(ids)s::text[], %(numbers)s::text[]) as page (id, number)),
@@ -55,8 +56,8 @@ found as (
     from unnest(%(of)s::text[], %(others)s::text[]) as related (id, other), lateral (
         select order_inbox_id from listener.links where shipstation_order_id = related.other offset 0) l)
 select found.id, o.id, o.order_number, pg_catalog.upper(pg_catalog.btrim(o.order_number)), o.status,
-       coalesce(o.shipstation_order_id, ''), coalesce(o.source_system, ''), o.created_at::timestamptz,
-       coalesce(o.customer_email, ''), coalesce(o.total_items, 0),
+       coalesce(o.shipstation_order_id, ''), {text("o.source_system")}, {instant("o.created_at")},
+       {text("o.customer_email")}, coalesce(o.total_items, 0),
        array(select distinct shipstation_order_id from shipstation_order_line_items i where i.order_inbox_id = o.id),
        exists (select from ledger where ledger.id = found.id and ledger.row_id = o.id)
 from found, lateral (select * from orders_inbox where id = found.row_id offset 0) o

@@ -14,6 +14,7 @@ from listener.flags import Flags, parse_flags
 from listener.leader import LEADS
 from listener.store.api_calls import burst_of, calls_a_second
 from listener.store.config import read_flag_rows
+from listener.store.outside import age_in_days, instant, text
 from listener.store.text import storable
 from listener.story.dossier import (
     Conflict,
@@ -36,9 +37,11 @@ T = TypeVar("T")
 
 KEY_SQL = "select pg_catalog.upper(pg_catalog.btrim(%s::text)), clock_timestamp()"
 
-ROWS_SQL = """
-select id, order_number, status, coalesce(shipstation_order_id, '') as shipstation_order_id, failure_reason,
-       order_date, current_date - order_date as age_days, source_system, created_at::timestamptz as created_at,
+ROWS_SQL = f"""
+select id, order_number, status, coalesce(shipstation_order_id, '') as shipstation_order_id,
+       {text("failure_reason")} as failure_reason, order_date::text, {age_in_days("order_date")} as age_days,
+       {text("source_system")} as source_system,
+       {instant("created_at")} as created_at,
        (select count(*) from order_items_inbox i where i.order_inbox_id = o.id) as items
 from orders_inbox o where pg_catalog.upper(pg_catalog.btrim(order_number)) = %s order by id
 """

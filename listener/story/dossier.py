@@ -4,23 +4,26 @@ Pure. Instants are aware. Texts stand as they came from outside: whoever shows t
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 
 from listener.flags import Flags
 
 
 @dataclass(frozen=True, slots=True)
 class InboxRow:
-    """A row of `orders_inbox`. `items` counts its lines; an id that is NULL there is empty here."""
+    """A row of `orders_inbox`. `items` counts its lines; a text that is NULL there is empty here.
+
+    order_date: in PostgreSQL's words, since it may be one that no calendar of ours has
+    """
 
     id: int
     order_number: str
     status: str
     shipstation_order_id: str
-    failure_reason: str | None
-    order_date: date
+    failure_reason: str
+    order_date: str
     age_days: int
-    source_system: str | None
+    source_system: str
     created_at: datetime | None
     items: int
 

@@ -3,10 +3,10 @@
 Admission (`workflows.admit`) decides; this foretells it from the same rules and in the same order.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from listener import manual_pattern
 from listener.orders import LONGEST_NUMBER
 from listener.story.dossier import Dossier, InboxRow
 from listener.story.requeue import alive_there, cancelled_there
@@ -133,9 +133,8 @@ def _set_aside(order: Dossier, row: InboxRow) -> Standing | None:
 
 
 def is_manual(order: Dossier) -> bool:
-    """The number is one that is never uploaded: the pattern is searched for as `workflows.admit` does."""
-    pattern = order.surroundings.flags.manual_order_pattern
-    return any(re.search(pattern, form) for form in (order.number, order.order_key))
+    """Return whether the number is one that is never uploaded."""
+    return manual_pattern.is_manual(order.number, order.surroundings.flags.manual_order_pattern)
 
 
 def manual(order: Dossier) -> Standing:

@@ -1,9 +1,9 @@
 """Admission: whether a claimed order is sent, waits for its parts, or is set aside, and in which words. Pure."""
 
-import re
-
 from listener.flags import Flags
+from listener.manual_pattern import is_manual
 from listener.orders import LONGEST_NUMBER, Order, shipstation_key
+from listener.shipstation.flaws import flaw
 from listener.shipstation.payload import problem
 from listener.store.inbox import LOOKS, ClaimedRow, Known
 from listener.store.ledger import Candidate, Verdict
@@ -20,7 +20,7 @@ FINAL_STATES = ("accepted", "adopted", "excluded")
 
 def candidate_of(row: ClaimedRow) -> Candidate:
     """Return the ledger's view of a claimed row."""
-    key = shipstation_key(row.order_number, row.again)
+    key = shipstation_key(row.order_key, row.again)
     return Candidate(row.order_key, row.id, row.order_number, key, row.batch_limit)
 
 
@@ -37,7 +37,7 @@ def admit(row: ClaimedRow, order: Order, flags: Flags, known: Known) -> Verdict 
         return Verdict(candidate, "rejected", reason, "failed")
     if row.order_key in known.shipped and row.again == 1:
         return Verdict(candidate, "adopted", None, "shipped", known.shipped[row.order_key] or None)
-    if any(re.search(flags.manual_order_pattern, form) for form in (row.order_number.strip(), row.order_key)):
+    if is_manual(row.order_number, flags.manual_order_pattern):
         return Verdict(candidate, "excluded", "the number is that of a manual order", "synced_manual")
     if adoption := adopt(known.there.get(row.order_key, ()), candidate.shipstation_key, row.again):
         return Verdict(
@@ -48,6 +48,8 @@ def admit(row: ClaimedRow, order: Order, flags: Flags, known: Known) -> Verdict 
             adoption.shipstation_order_id,
             conflict=adoption.conflict,
         )
+    if fault := flaw(order):
+        return Verdict(candidate, "rejected", fault, "failed")
     if row.age_days > flags.max_order_age_days and not row.requeued:
         reason = f"held back: {row.age_days} days old, max_order_age_days is {flags.max_order_age_days}"
         return Verdict(candidate, "held_back", reason)

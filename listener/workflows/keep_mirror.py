@@ -80,7 +80,7 @@ class KeepMirror:
 
     def knows(self, key: str, flags: Flags) -> bool:
         """Whether it can say of this number (normal form) what ShipStation has under it."""
-        looked_up_at = self._looked_up.get(key, float("-inf"))
+        looked_up_at = self._looked_up.get(order_key(key), float("-inf"))
         return self.is_fresh(flags) or self._clock() - looked_up_at < self._good_for(flags)
 
     def read_page(self, connection: Connection, call_id: int) -> bool:

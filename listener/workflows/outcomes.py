@@ -22,6 +22,11 @@ LOCKED_WORDS = re.compile(r"\b(shipped|cancell?ed)\b", re.IGNORECASE)
 
 LONGEST_WORDS = 300
 
+TAG = re.compile("<(/?[a-z]*)[^<>]*>", re.IGNORECASE)
+"""Not across another one: a page of nothing but `<` would be searched to its end from each of them."""
+
+NOT_SHOWN = ("style", "script", "title")
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -122,8 +127,21 @@ def words_of(body: bytes) -> str:
     try:
         said = json.loads(text)
     except (ValueError, RecursionError):
-        said = re.sub(r"<(style|script|title)\b.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE)
+        said = _without_tags(text)
     return " ".join(" ".join(_messages(said)).split())[:LONGEST_WORDS] or "no reason given"
+
+
+def _without_tags(text: str) -> str:
+    shown, begin, within = [], 0, ""
+    for tag in TAG.finditer(text):
+        if not within:
+            shown.append(text[begin : tag.start()])
+        name, begin = tag[1].lower(), tag.end()
+        if within:
+            within = "" if name == f"/{within}" else within
+        elif name in NOT_SHOWN:
+            within = name
+    return " ".join([*shown, "" if within else text[begin:]])
 
 
 def _messages(said: object) -> list[str]:

@@ -8,13 +8,13 @@ WORDS is the one of them, `route` the other. Three rules stand above both:
   taken back by the next edit there. That is a conflict, for a person to look at.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import NamedTuple
 
+from listener.manual_pattern import is_manual
 from listener.orders import order_key
 from listener.shipstation.details import Details
 from listener.shipstation.listing import RemoteOrder
@@ -68,7 +68,7 @@ class Terms:
 
     def is_manual(self, number: str) -> bool:
         """Return whether people enter orders of such a number at ShipStation."""
-        return any(re.search(self.manual_order_pattern, form) for form in (number.strip(), order_key(number)))
+        return is_manual(number, self.manual_order_pattern)
 
 
 OLDER = "an older order at ShipStation has this number"
@@ -83,7 +83,7 @@ def route(order: RemoteOrder, details: Details, rows: Sequence[LocalRow], terms:
         return Route(Step.SHOW, showing)
     if whole := tuple(row for row in rows if details.parent_id and row.shipstation_order_id == details.parent_id):
         return Route(Step.PART, whole)
-    if same_number := [row for row in rows if row.order_key == order_key(order.order_number)]:
+    if same_number := [row for row in rows if order_key(row.order_number) == order_key(order.order_number)]:
         return _route_by_number(order, details, _main(same_number), terms)
     if not terms.is_manual(order.order_number):
         return Route(Step.SKIP, why="it is not ours, and not a manual order")

@@ -88,6 +88,14 @@ def test_a_missing_schema_names_the_command_that_makes_it(production_dsn: str, l
     assert "listener install" in process.lines[-1]
 
 
+def test_secrets_that_would_travel_unencrypted_are_a_warning_at_the_start(
+    production_dsn: str, listener_process: Start
+) -> None:
+    process = listener_process(production_dsn, SHIPSTATION_BASE_URL="http://shipstation.example.com")
+    process.wait_for("WARNING .*SHIPSTATION_BASE_URL is http: what is sent there can be read on the way")
+    assert process.wait() == 2
+
+
 def test_a_database_that_does_not_exist_is_exit_2(dsn: str, listener_process: Start) -> None:
     process = listener_process(dsn.replace("?", "_gone?"))
     assert process.wait() == 2

@@ -84,10 +84,9 @@ def config_as_text(shop: Connection, query: str = READ_CONFIG_SQL) -> str:
 
 
 def test_the_configuration_is_one_text_with_flags_in_the_order_of_their_id(shop: Connection) -> None:
-    add_row(shop, "sync_interval", "180")
     rows, enabled, requeued = decode_config(config_as_text(shop))
     assert requeued == 0
-    assert rows == [*as_texts(Flags()).items(), ("sync_interval", "180")]
+    assert rows == list(as_texts(Flags()).items())
     assert enabled == {"shipstation-upload": True, "xml-import": True, "unified-shipstation-sync": True}
 
 
@@ -109,6 +108,26 @@ def test_what_a_row_holds_comes_through_unchanged(shop: Connection) -> None:
     rows, enabled, _ = decode_config(config_as_text(shop))
     assert dict(rows)["manual_order_pattern"] == value
     assert enabled["xml-import"] is False
+
+
+def test_of_rows_by_the_thousand_those_with_a_meaning_are_read_and_of_two_the_last(shop: Connection) -> None:
+    shop.execute(
+        "insert into configuration_params (category, parameter_name, value) "
+        "select 'Polling', case when n % 2 = 0 then 'sync_interval' else 'flag ' || n end, n::text "
+        "from generate_series(1, 5000) n"
+    )
+    shop.execute("insert into workflow_controls select 'workflow ' || n, false from generate_series(1, 5000) n")
+    rows, enabled, _ = decode_config(config_as_text(shop))
+    assert dict(rows) == as_texts(Flags(sync_interval=5000))
+    assert len(rows) == len(dict(rows))
+    assert len(enabled) == 3
+
+
+def test_of_a_long_value_enough_is_read_to_refuse_it(shop: Connection) -> None:
+    set_flag(shop, "sync_interval", "1" * 1_000_000)
+    assert dict(decode_config(config_as_text(shop)).flags)["sync_interval"] == "1" * 1000
+    set_flag(shop, "sync_interval", "180" + " " * 1_000_000)
+    assert dict(decode_config(config_as_text(shop)).flags)["sync_interval"].strip() == "180"
 
 
 def test_the_flags_can_be_read_where_workflow_controls_cannot(shop: Connection) -> None:
@@ -186,6 +205,15 @@ def test_config_names_rows_that_are_no_flags(shop: Connection, dsn: str) -> None
     assert "ignored" not in answer(dsn, steer.config)
     add_row(shop, "fast_poling_interval", "20")
     assert answer(dsn, steer.config).splitlines()[-1] == "ignored, no such flag: fast_poling_interval"
+
+
+def test_of_many_rows_that_are_no_flags_config_names_some(shop: Connection, dsn: str) -> None:
+    for number in range(25):
+        add_row(shop, f"{number:02}{'x' * 5000}", "20")
+    last = answer(dsn, steer.config).splitlines()[-1]
+    assert last.startswith("ignored, no such flag: 00xxx")
+    assert last.endswith("x and 5 more")
+    assert len(last) < 2200
 
 
 def test_config_as_json_has_values_of_their_type_and_the_refusal(shop: Connection, dsn: str) -> None:

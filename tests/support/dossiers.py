@@ -1,7 +1,7 @@
 """Invented orders as the database could hold them: one that is due, and ways to change it."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from listener.flags import Flags
@@ -10,7 +10,7 @@ from listener.story.dossier import Dossier, InboxRow, Leader, Ledger, Remote, Su
 NOW = datetime(2026, 3, 1, 14, 2, 30, tzinfo=UTC)
 EARLIER = NOW - timedelta(minutes=5)
 AROUND = Surroundings(Flags(), Leader("listener one", 7), None, 0.0, EARLIER + timedelta(minutes=4))
-ROW = InboxRow(17, "1001", "awaiting_shipment", "", None, date(2026, 3, 1), 0, "X-Cart", EARLIER, 2)
+ROW = InboxRow(17, "1001", "awaiting_shipment", "", "", "2026-03-01", 0, "X-Cart", EARLIER, 2)
 LEDGER = Ledger(
     order_inbox_id=17,
     order_number="1001",

@@ -171,3 +171,16 @@ def test_without_a_stream_it_is_the_stderr_of_the_moment(capsys: pytest.CaptureF
     captured = capsys.readouterr()
     assert captured.err.endswith(" here\n")
     assert captured.out == ""
+
+
+@pytest.mark.parametrize("log_format", ["text", "json"])
+def test_a_line_has_an_end_whatever_is_in_it(log_format: str) -> None:
+    def fail() -> None:
+        try:
+            raise ValueError("t" * 1_000_000)
+        except ValueError:
+            logger.exception("m" * 1_000_000, extra={"field": ["f" * 1_000_000]})
+
+    output = logged(log_format, fail)
+    assert len(output) < 50_000
+    assert "(996000 more characters)" in output

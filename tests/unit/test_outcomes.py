@@ -1,6 +1,7 @@
 """What ShipStation's answer to a batch means for each order, over statuses and bodies."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -266,10 +267,21 @@ def test_the_first_time_even_one_alone_is_the_services_fault() -> None:
         (b"[]", "no reason given"),
         (b'{"Message": 5, "ModelState": ["x"]}', "no reason given"),
         (b"[" * 9000, "[" * 300),
+        (b"<script>x</SCRIPT >a<style", "a<style"),
+        (b"a < b", "a < b"),
     ],
 )
 def test_a_person_reads_their_messages_and_no_markup(body: bytes, words: str) -> None:
     assert words_of(body) == words
+
+
+@pytest.mark.parametrize(
+    "body", [b"<script " * 2500, b"<" * 20_000, b"<style>" * 2800, b"<a " * 6000, b"<title>" + b"<" * 20_000]
+)
+def test_a_page_that_is_made_to_be_searched_for_long_is_read_at_once(body: bytes) -> None:
+    started = time.thread_time()
+    words_of(body)
+    assert time.thread_time() - started < 0.1  # some milliseconds; going through it from each tag took half a second
 
 
 def test_waiting_and_unknown_orders_are_due_at_once() -> None:

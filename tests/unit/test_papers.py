@@ -7,6 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PLAN = (ROOT / "tests" / "acceptance" / "PLAN.md").read_text()
+SECURITY = (ROOT / "SECURITY.md").read_text()
 RUNBOOK = (ROOT / "RUNBOOK.md").read_text()
 
 TESTS = set(re.findall(r"^def (test_\w+)", "\n".join(f.read_text() for f in (ROOT / "tests").rglob("*.py")), re.M))
@@ -22,6 +23,14 @@ def test_every_test_that_the_plan_is_held_by_is_there() -> None:
     mentioned = set(re.findall(r"`(test_\w+)`", PLAN))
     assert len(mentioned) > 50
     assert not mentioned - TESTS
+
+
+def test_every_test_that_a_defence_is_held_by_is_there_and_every_defence_has_one() -> None:
+    mentioned = set(re.findall(r"`(test_\w+)`", SECURITY))
+    assert not mentioned - TESTS
+    rows = re.findall(r"^\| (?!---|what |mistake )(.+) \|$", SECURITY, re.M)
+    assert len(rows) > 25
+    assert not [row for row in rows if "`test_" not in row.rpartition(" | ")[2]]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +51,7 @@ def test_the_runbook_explains_every_degraded_sentence() -> None:
     assert not [begin for begin in sentences if begin.split(":")[0].strip() not in RUNBOOK]
 
 
-@pytest.mark.parametrize("paper", ["README.md", "RUNBOOK.md", "ARCHITECTURE.md"])
+@pytest.mark.parametrize("paper", ["README.md", "RUNBOOK.md", "ARCHITECTURE.md", "SECURITY.md"])
 def test_every_file_that_a_paper_names_is_there(paper: str) -> None:
     text = (ROOT / paper).read_text()
     files = set(re.findall(r"\b((?:sql|scripts)/[\w./]+\.(?:sql|py|sh|service|yml))\b", text))

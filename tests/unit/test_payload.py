@@ -158,8 +158,6 @@ def test_a_good_order_has_no_problem() -> None:
     ("changes", "words"),
     [
         ({"items": ()}, "the order has no items"),
-        ({"order_number": " "}, "the order has no number"),
-        ({"order_number": "7" * 51}, "the order number has 51 characters; ShipStation takes at most 50"),
         ({"ship_to": Address()}, "no name or company and no street and no city and no state and no postal code"),
         ({"ship_to": replace(HOME, name="", company="  ")}, "the shipping address has no name or company"),
         ({"ship_to": replace(HOME, street1="\n", street2="")}, "the shipping address has no street"),
@@ -176,7 +174,6 @@ def test_what_cannot_be_sent_is_told_in_words(changes: dict[str, Any], words: st
 @pytest.mark.parametrize(
     "changes",
     [
-        {"order_number": f" {'7' * 50} "},
         {"ship_to": replace(HOME, name="")},
         {"ship_to": replace(HOME, company="")},
         {"ship_to": replace(HOME, street1="", street2="Suite 4")},

@@ -243,6 +243,18 @@ def test_the_base_url_of_drive_is_checked_as_shipstations_is() -> None:
     assert fault(DRIVE_BASE_URL="ftp://x").endswith("as in https://www.googleapis.com")
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3:80", "localhost", "[::1]:8750"])
+def test_http_on_this_machine_is_not_told(host: str) -> None:
+    assert read(SHIPSTATION_BASE_URL=f"http://{host}", ALERT_URL=f"http://{host}/hook").in_the_clear() == []
+    assert read(SHIPSTATION_BASE_URL="https://example.com").in_the_clear() == []
+
+
+def test_http_to_another_machine_is_told_by_the_name_of_the_setting(key_file: Path) -> None:
+    drive = {"ORDER_SOURCE": "drive:1abc", "GOOGLE_APPLICATION_CREDENTIALS": str(key_file)}
+    urls = dict.fromkeys(("SHIPSTATION_BASE_URL", "DRIVE_BASE_URL", "ALERT_URL"), "http://localhost.example.com")
+    assert read(**urls, **drive).in_the_clear() == list(urls)
+
+
 def test_all_that_is_wrong_with_drive_stands_in_three_lines_with_the_rest() -> None:
     bad = {"DATABASE_URL": "x", "ORDER_SOURCE": "drive:1", "DRIVE_BASE_URL": "x", "LOG_LEVEL": "x"}
     with pytest.raises(Fatal) as raised:

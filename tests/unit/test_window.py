@@ -54,7 +54,15 @@ def test_blanks_around_the_figures_are_no_matter() -> None:
 
 
 @pytest.mark.parametrize(
-    "said", [{}, headers("", ""), headers("-1", "10"), headers("3", "soon"), {"X-Rate-Limit-Remaining": "0"}]
+    "said",
+    [
+        {},
+        headers("", ""),
+        headers("-1", "10"),
+        headers("3", "soon"),
+        headers("9" * 5000, "1"),
+        {"X-Rate-Limit-Remaining": "0"},
+    ],
 )
 def test_headers_that_say_nothing_leave_the_count_as_it_was(said: dict[str, str]) -> None:
     window = Window(7, 130.0)
@@ -69,6 +77,8 @@ def test_headers_that_say_nothing_leave_the_count_as_it_was(said: dict[str, str]
         ({"X-Rate-Limit-Reset": "20", "Retry-After": "7"}, 20.0),
         ({"X-Rate-Limit-Reset": "soon", "Retry-After": "7"}, 7.0),
         ({"X-Rate-Limit-Reset": "0"}, 1.0),
+        ({"X-Rate-Limit-Reset": "86400"}, 3600.0),
+        ({"X-Rate-Limit-Reset": "9" * 5000, "Retry-After": "7"}, 7.0),
         ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 60.0),
         ({}, 60.0),
     ],
