@@ -12,7 +12,7 @@ import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar, assert_never
 
@@ -23,6 +23,7 @@ from listener.database import Connection, connect_step
 from listener.ears import Ears
 from listener.errors import Fatal, Transient
 from listener.events import Action, Event, Led, RunImport, RunSync, RunUpload, Simple, Source, Stop
+from listener.headway import Headway
 from listener.log import calling_at_errors, redactor
 from listener.metrics import Metrics
 from listener.publish import Publisher
@@ -115,6 +116,10 @@ class Daemon:
         if fault := self._fault or self._bug:
             raise fault
         return 0
+
+    def progress(self) -> Sequence[Headway]:
+        """Return how far the workflows are that have to do for long. To be asked by any thread."""
+        return self._metrics.progress()
 
     def _turn(self) -> bool:
         """Turn the loop once; return whether it is over."""
