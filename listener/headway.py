@@ -14,14 +14,15 @@ class Headway:
 
     task:  what is done; the same piece of work keeps its name
     done:  so many of `unit`, of `total`; None: nobody can tell how many there will be
+    unit:  none: they are not of a kind, and so there is no speed
     text:  the same as a sentence
     """
 
     task: str
-    done: int
-    total: int | None
-    unit: str
-    text: str
+    done: int = 0
+    total: int | None = None
+    unit: str = ""
+    text: str = ""
 
 
 Show = Callable[[Headway | None], None]

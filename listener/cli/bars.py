@@ -5,13 +5,16 @@ it is imported when the first one is drawn; without a terminal there is no bar, 
 """
 
 import logging
+import os
+import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Self, TextIO
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple, Self, TextIO
 
 from listener.cli.live import LiveStream
-from listener.headway import Headway, Pace
+from listener.headway import Headway, Pace, Show, show_nobody
 
 if TYPE_CHECKING:
     from listener.cli.bars_view import View
@@ -28,6 +31,24 @@ TOLD_BY_A_BAR = frozenset({"import_progress", "mirror_progress", "sync_progress"
 """Events of the log that say no more than the bar does."""
 
 Ask = Callable[[], Sequence[Headway]]
+
+
+class Terminal(NamedTuple):
+    """Where a command shows what it waits for. `above` writes something else to it."""
+
+    show: Show
+    above: Callable[[Callable[[], object]], object]
+
+
+@contextmanager
+def waiting() -> Iterator[Terminal]:
+    """Show at a terminal what is waited for in the length of a block, where that takes long; elsewhere nothing."""
+    if not has_bars(sys.stderr, os.environ):
+        yield Terminal(show_nobody, lambda write: write())
+        return
+    board, live = Board(), LiveStream(sys.stderr)
+    with Bars(live, board.ask):
+        yield Terminal(board.show, live.above)
 
 
 def has_bars(stream: TextIO, environment: Mapping[str, str]) -> bool:

@@ -30,7 +30,8 @@ class View:
         """Return a line for each. The last column stays free: not every terminal would break the line behind it."""
         width = max(1, columns - 1)
         grid = Table.grid(padding=(0, 1), expand=True)
-        grid.add_column(no_wrap=True, max_width=max(10, width // 3))
+        alone = all(headway.total is None and not headway.done for headway, _, _ in rows)
+        grid.add_column(no_wrap=True, max_width=None if alone else max(10, width // 3))
         grid.add_column(ratio=1, no_wrap=True)
         for row in rows:
             task, middle, *figures = _cells(*row, now, columns)
@@ -45,17 +46,20 @@ class View:
 def _cells(headway: Headway, since: float, pace: Pace, now: float, columns: int) -> list[RenderableType]:
     """Return the task, its bar (or what has been counted where there can be none), and the figures behind it."""
     done, total, unit = headway.done, headway.total, headway.unit
-    speed = pace.a_second(now)
+    speed = pace.a_second(now) if unit else None
+    percent, time = "", _clock(now - since)
     if total is None:
-        middle: RenderableType = Text(f"{_amount(done, unit)}" if done else "", style="dim")
-        percent, time = "", _clock(now - since)
+        middle: RenderableType = Text(_amount(done, unit) if done else "", style="dim")
     else:
         middle = ProgressBar(total=max(total, 1), completed=done, complete_style="cyan", finished_style="cyan")
-        left = pace.seconds_left(total, now)
-        percent, time = f"{100 * done // max(total, 1)} %", "" if left is None else f"{_clock(left)} left"
+        percent = f"{100 * done // max(total, 1)} %"
+        if unit:
+            left = pace.seconds_left(total, now)
+            time = "" if left is None else f"{_clock(left)} left"
     cells = [Text(escape(headway.task), overflow="ellipsis"), middle, Text(percent, style="bold")]
     if columns >= WIDE:
-        cells.append(Text(f"{_amount(done, unit)} of {_amount(total, unit)}" if total is not None else ""))
+        figures = total is not None and unit
+        cells.append(Text(f"{_amount(done, unit)} of {_amount(total or 0, unit)}" if figures else ""))
     if columns >= NARROW:
         cells.append(Text(_speed(speed, unit) if speed else "", style="dim"))
     return [*cells, Text(time)]

@@ -64,6 +64,18 @@ def test_without_a_total_it_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert line.split() == ["labels", "4,500", "orders", "9", "orders/s", "0:10"]
 
 
+def test_what_can_only_be_waited_for_is_named_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = drawn(monkeypatch, 40, (Headway("waiting for the database"), 0.0, Pace()))
+    assert line.split("  ")[0] == "waiting for the database"
+    assert line.endswith(" 0:10")
+
+
+def test_what_has_no_speed_says_how_long_it_has_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    (line,) = drawn(monkeypatch, 80, going(Headway("looking at locks", 6, 30), 1, 5))
+    assert line.startswith("looking at locks ━━")
+    assert line.endswith(" 20 %  0:10")
+
+
 def test_what_is_slow_is_told_by_the_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     pace = Pace()
     pace.note(0, 0)
