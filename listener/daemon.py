@@ -12,7 +12,7 @@ import selectors
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar, assert_never
 
 from listener import __version__
@@ -34,6 +34,7 @@ from listener.events import (
     Stirred,
     Stop,
 )
+from listener.headway import Headway
 from listener.log import calling_at_errors, redactor
 from listener.metrics import Metrics
 from listener.publish import Publisher
@@ -123,6 +124,10 @@ class Daemon:
         if fault := self._fault or self._bug:
             raise fault
         return 0
+
+    def progress(self) -> Sequence[Headway]:
+        """Return how far the workflows are that have to do for long. To be asked by any thread."""
+        return self._metrics.progress()
 
     def _turn(self) -> bool:
         """Turn the loop once; return whether it is over."""

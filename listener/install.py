@@ -16,6 +16,7 @@ from psycopg.errors import Diagnostic
 
 from listener import retry
 from listener.errors import Fatal
+from listener.headway import Headway, Show, show_nobody
 from listener.watch import Watch, watching
 
 INSTALL = ("001_polling.up.sql", "002_ledger.up.sql", "003_notify.up.sql")
@@ -32,9 +33,9 @@ def _tell_nobody(_: str) -> None:
     """Drop what the server has to say."""
 
 
-def install(url: str, *, base_tables: bool = False, tell: Tell = _tell_nobody) -> list[str]:
+def install(url: str, *, base_tables: bool = False, tell: Tell = _tell_nobody, show: Show = show_nobody) -> list[str]:
     """Apply the up files; return their names. Raises Fatal, and a second run goes on where this one stopped."""
-    return _apply(url, install_files(base_tables=base_tables), tell)
+    return _apply(url, install_files(base_tables=base_tables), tell, show)
 
 
 def install_files(*, base_tables: bool = False) -> tuple[str, ...]:
@@ -42,19 +43,19 @@ def install_files(*, base_tables: bool = False) -> tuple[str, ...]:
     return (BASE_TABLES, *INSTALL) if base_tables else INSTALL
 
 
-def uninstall(url: str, *, tell: Tell = _tell_nobody) -> list[str]:
+def uninstall(url: str, *, tell: Tell = _tell_nobody, show: Show = show_nobody) -> list[str]:
     """Apply the down files; return their names. Raises Fatal, before anything is lost, when triggers are left."""
-    return _apply(url, UNINSTALL, tell)
+    return _apply(url, UNINSTALL, tell, show)
 
 
-def rollback(url: str, what: str, *, tell: Tell = _tell_nobody) -> list[str]:
+def rollback(url: str, what: str, *, tell: Tell = _tell_nobody, show: Show = show_nobody) -> list[str]:
     """Apply the file of one rollback, 'flags', 'notify' or 'all'; return its name. Raises Fatal."""
-    return _apply(url, (ROLLBACKS[what],), tell)
+    return _apply(url, (ROLLBACKS[what],), tell, show)
 
 
-def flags_back(url: str, *, tell: Tell = _tell_nobody) -> list[str]:
+def flags_back(url: str, *, tell: Tell = _tell_nobody, show: Show = show_nobody) -> list[str]:
     """Take the rollback of the flags back; return the file's name. The others' way back is `install`. Raises Fatal."""
-    return _apply(url, (FLAGS_BACK,), tell)
+    return _apply(url, (FLAGS_BACK,), tell, show)
 
 
 def sql_dir() -> Path:
@@ -111,8 +112,9 @@ def run_pieces(session: Session, file: str, some: slice = slice(None)) -> str:
     return file
 
 
-def _apply(url: str, files: Iterable[str], tell: Tell) -> list[str]:
-    with open_session(url, tell) as session, watching(url, session.info.backend_pid, tell) as watch:
+def _apply(url: str, files: Iterable[str], tell: Tell, show: Show) -> list[str]:
+    show(Headway("waiting for the database"))
+    with open_session(url, tell) as session, watching(url, session.info.backend_pid, tell, show) as watch:
         return [_run(session, file, watch) for file in files]
 
 
@@ -123,7 +125,7 @@ COLLISIONS = ("23505", "40P01", "42P06", "42P07", "42710", "XX000")
 
 def _run(session: Session, file: str, watch: Watch) -> str:
     """Run a whole file, again when a lock was not to be had, or when it collided with another install."""
-    watch.who = ""
+    watch.begin(f"applying sql/{file}")
     tries = retry.colliding(lambda fault: _sqlstate(fault) in (*COLLISIONS, LOCK_TIMEOUT))
     try:
         return str(tries(run_pieces, session, file))

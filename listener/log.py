@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any, TextIO
+from typing import Any, Protocol
 from urllib.parse import quote, quote_plus
 
 MASK = "***"
@@ -31,19 +31,28 @@ STABLE_FIELDS = frozenset({"time", "level", "logger", "message", "event", "trace
 Redact = Callable[[str], str]
 
 
-def configure(level: str, format: str, stream: TextIO | None = None, secrets: Iterable[str] = ()) -> None:
+class Stream(Protocol):
+    """Where the lines go, each with its end by one call of `write`."""
+
+    def write(self, text: str, /) -> object: ...
+
+    def flush(self) -> object: ...
+
+
+def configure(level: str, format: str, stream: Stream | None = None, secrets: Iterable[str] = ()) -> "Handler":
     """Send every logger's records of `level` and above to `stream` (stderr), as `text` or `json`, without `secrets`.
 
     Called again, it replaces what it set before, and leaves other handlers alone.
     """
     redact = redactor(secrets)
-    handler = Handler(stream or sys.stderr)
+    handler = Handler(sys.stderr if stream is None else stream)
     handler.setFormatter(JsonFormatter(redact) if format == "json" else TextFormatter(redact))
     root = logging.getLogger()
     for former in [handler for handler in root.handlers if isinstance(handler, Handler)]:
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(level)
+    return handler
 
 
 def escape(text: str) -> str:
@@ -119,7 +128,7 @@ class JsonFormatter(logging.Formatter):
         return shortened(self._redact(str(value)))
 
 
-class Handler(logging.StreamHandler[TextIO]):
+class Handler(logging.StreamHandler[Stream]):
     """Writes lines. A log call that cannot be formatted becomes a line about itself, without its arguments."""
 
     def handleError(self, record: logging.LogRecord) -> None:

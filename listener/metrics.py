@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Any, Unpack
 
 from listener.events import Source
+from listener.headway import Headway
 from listener.minute_book import MinuteBook
 from listener.minutes import (
     CHECK_BOUNDS_MS,
@@ -194,6 +195,11 @@ class Metrics:
         with self._lock:
             for name, value in fields.items():
                 setattr(self._workflow(workflow), name, value)
+
+    def progress(self) -> list[Headway]:
+        """Return how far the workflows are that have to do for long."""
+        with self._lock:
+            return [workflow.progress for workflow in self._workflows.values() if workflow.progress]
 
     def snapshot(self) -> dict[str, Any]:
         """Return the body of /status.json."""

@@ -48,6 +48,7 @@ class Publisher:
         self._log_uninstalled(before, state)
         if before.leading and not state.leading:
             self._metrics.set(**UNKNOWN)
+            self._metrics.set_workflow(UPLOAD, progress=None)
         _log_backoffs(before, state, now)
         _log_hold(before, state)
         _log_dormancy(before, state)

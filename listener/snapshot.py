@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from listener.events import IMPORT, SYNC, UPLOAD, Leader, Source
 from listener.flags import Flags
+from listener.headway import Headway
 from listener.minutes import Figures
 
 CONTROL_NAMES = {"upload": UPLOAD, "xml-import": IMPORT, "sync": SYNC}
@@ -66,7 +67,7 @@ class WorkflowFields(TypedDict, total=False):
     last_run_at: datetime | None
     next_due_at: datetime | None
     backoff_until: datetime | None
-    progress: str | None  # how far it is with what takes long
+    progress: Headway | None  # how far it is with what takes long
 
 
 @dataclass(slots=True)
@@ -78,7 +79,7 @@ class Workflow:
     last_run_at: datetime | None = None
     next_due_at: datetime | None = None
     backoff_until: datetime | None = None
-    progress: str | None = None
+    progress: Headway | None = None
     last_error: str | None = None
     last_error_at: datetime | None = None
 
@@ -96,7 +97,7 @@ class Workflow:
             "last_run_at": _instant(self.last_run_at),
             "next_due_at": _instant(self.next_due_at),
             "backoff_until": _instant(self.backoff_until),
-            "progress": self.progress,
+            "progress": self.progress and self.progress.text,
             "last_error": self.last_error,
             "last_error_at": _instant(self.last_error_at),
         }

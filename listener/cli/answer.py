@@ -12,10 +12,13 @@ from datetime import UTC, date, datetime
 import click
 import psycopg
 
+from listener.cli.bars import waiting
 from listener.database import Connection, connect_step, sentence
 from listener.errors import Fatal, Transient
+from listener.headway import Headway
 from listener.log import escape
 from listener.settings import read_database_url
+from listener.store.config import limit_transaction
 
 NUMBER_WIDTH = 32
 """A longer order number is cut in a table."""
@@ -47,6 +50,16 @@ def connected(name: str, *, reads: bool) -> Iterator[Connection]:
         raise Fatal("another session has a row or table locked for more than 5 s; try again when it ends") from error
     except psycopg.Error as error:
         raise Fatal(f"the database refused: {sentence(error)}") from error
+
+
+@contextmanager
+def asking(name: str) -> Iterator[Connection]:
+    """Yield a connection to ask in, by one transaction that sees one moment. Raises Fatal as `connected` does."""
+    with waiting() as terminal:
+        terminal.show(Headway("waiting for the database"))
+        with connected(name, reads=True) as connection, connection.transaction():
+            limit_transaction(connection)
+            yield connection
 
 
 def shortened(number: str) -> str:

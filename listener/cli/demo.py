@@ -2,6 +2,7 @@
 
 import click
 
+from listener.cli.bars import waiting
 from listener.errors import Fatal
 
 
@@ -25,4 +26,9 @@ def demo(orders: int, stay: bool, port: int) -> int:
         from listener.embedded.demo import run_demo  # noqa: PLC0415  the simulators are for this command alone
     except ImportError as error:
         raise Fatal(f"{error.name} is not installed: pip install 'listener[demo]'") from error
-    return 0 if run_demo(orders, stay=stay, port=port, say=click.echo) else 1
+    with waiting() as terminal:
+
+        def say(text: str) -> None:
+            terminal.above(lambda: click.echo(text))
+
+        return 0 if run_demo(orders, stay=stay, port=port, say=say, show=terminal.show) else 1

@@ -7,6 +7,7 @@ import click
 
 from listener import install
 from listener.cli.answer import json_option
+from listener.cli.bars import waiting
 from listener.doctor import report
 from listener.doctor.examination import examine
 
@@ -29,7 +30,8 @@ def doctor(context: click.Context, only_sql: bool, as_json: bool, offline: bool)
     """
     if only_sql and as_json:
         raise click.UsageError("--sql and --json are two different answers: give one of them")
-    findings = examine(os.environ, offline=offline or only_sql)
+    with waiting() as terminal:
+        findings = examine(os.environ, offline=offline or only_sql, show=terminal.show)
     if only_sql:
         click.echo(report.as_sql(findings, install.script), nl=False)
         if left := report.left_for_a_person(findings):

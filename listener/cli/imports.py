@@ -6,9 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from listener.cli.answer import connected, in_json, json_option, left_out, limit_option, shortened
+from listener.cli.answer import asking, in_json, json_option, left_out, limit_option, shortened
 from listener.lines import wrapped
-from listener.store.config import limit_transaction
 from listener.store.imports import ReadFile, Refusal, read_files, refusals
 from listener.story.wording import instant
 
@@ -44,8 +43,7 @@ def imports(quarantine: bool, limit: int, as_json: bool) -> None:
              listener imports --quarantine
              listener imports --quarantine --json | jq -r '.[].order_number'
     """
-    with connected("listener imports", reads=True) as connection, connection.transaction():
-        limit_transaction(connection)
+    with asking("listener imports") as connection:
         found: Sequence[Line] = refusals(connection, limit) if quarantine else read_files(connection, limit)
     if as_json:
         click.echo(in_json([_as_entry(line) for line in found]))

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import click
 import psycopg
 
-from listener.cli.answer import connected, in_json, json_option, left_out, limit_option, shortened
+from listener.cli.answer import asking, connected, in_json, json_option, left_out, limit_option, shortened
 from listener.cli.steer import by_option, user_name
 from listener.database import Connection, sentence
 from listener.errors import Fatal
@@ -42,8 +42,7 @@ def explain(order_number: str, as_json: bool) -> None:
     Example: listener explain 1001
              listener explain 1001 --json
     """
-    with connected("listener explain", reads=True) as connection, connection.transaction():
-        limit_transaction(connection)
+    with asking("listener explain") as connection:
         order = read_order(connection, order_number)
     if not order.is_known:
         if as_json:
@@ -65,8 +64,7 @@ def failed(limit: int, as_json: bool) -> None:
     Example: listener failed --limit 10
              listener failed --json
     """
-    with connected("listener failed", reads=True) as connection, connection.transaction():
-        limit_transaction(connection)
+    with asking("listener failed") as connection:
         orders = gave_up(connection, limit)
     if as_json:
         click.echo(in_json([_as_entry(order) for order in orders]))

@@ -6,10 +6,12 @@ import sys
 
 import click
 
+from listener.cli.bars import TOLD_BY_A_BAR, Bars, has_bars
+from listener.cli.live import LiveStream
 from listener.daemon import Daemon
 from listener.errors import Fatal
 from listener.log import configure, escape
-from listener.settings import read_settings
+from listener.settings import Settings, read_settings
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +26,7 @@ def run(dry_run: bool) -> int:
     when DATABASE_URL is a pooler), ORDER_SOURCE (a folder with *.xml, or drive:FOLDER_ID, which also needs
     GOOGLE_APPLICATION_CREDENTIALS, a service account's key file), SHIPSTATION_BASE_URL, DRIVE_BASE_URL,
     STATUS_ADDRESS (127.0.0.1:8750, or off), ALERT_URL (told by a POST when green turns red or back), LOG_LEVEL and
-    LOG_FORMAT (text or json).
+    LOG_FORMAT (text or json). At a terminal, what takes long has a bar, unless LOG_FORMAT is json or TERM is dumb.
 
     \b
     Example:
@@ -39,12 +41,23 @@ def run(dry_run: bool) -> int:
         settings = read_settings(os.environ)
         # Reading a large file must not keep a bell waiting: a thread that computes lets others in after 0.5 ms, not 5.
         sys.setswitchinterval(0.0005)
+        if settings.log_format == "text" and has_bars(sys.stderr, os.environ):
+            return _run_with_bars(settings, dry_run=dry_run)
         configure(settings.log_level, settings.log_format, secrets=settings.secrets())
         for name in settings.in_the_clear():
             logger.warning("%s is http: what is sent there can be read on the way", name, extra={"event": "clear"})
         return Daemon(settings, _say if dry_run else None).run()
     except Fatal as fault:
         raise UnusableSettings(str(fault)) from fault
+
+
+def _run_with_bars(settings: Settings, *, dry_run: bool) -> int:
+    live = LiveStream(sys.stderr)
+    log = configure(settings.log_level, settings.log_format, live, settings.secrets())
+    log.addFilter(lambda record: not (live.is_live and getattr(record, "event", None) in TOLD_BY_A_BAR))
+    daemon = Daemon(settings, (lambda line: live.above(lambda: _say(line))) if dry_run else None)
+    with Bars(live, daemon.progress):
+        return daemon.run()
 
 
 def _say(line: str) -> None:

@@ -2,12 +2,13 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
 import click
 
 from listener import install as files
+from listener.cli.bars import waiting
 from listener.errors import Fatal
 from listener.settings import read_direct_url
 from listener.store import home
@@ -17,8 +18,23 @@ from listener.verify import verify as check_everything
 print_option = click.option("--print", "only_print", is_flag=True, help="Only show the SQL, for psql to run.")
 
 
+Apply = Callable[..., Sequence[str]]
+
+
 def _tell(line: str) -> None:
     click.echo(line, err=True)
+
+
+def _apply(files: Apply, *arguments: str, **options: bool) -> None:
+    """Have files applied, saying at a terminal what takes long of them, and what has been applied at the end."""
+    url = read_direct_url(os.environ)
+    with waiting() as terminal:
+
+        def tell(line: str) -> None:
+            terminal.above(lambda: _tell(line))
+
+        applied = files(url, *arguments, **options, tell=tell, show=terminal.show)
+    _report(applied)
 
 
 def _report(applied: Sequence[str]) -> None:
@@ -45,11 +61,10 @@ def install(base_tables: bool, this_is_production: bool, only_print: bool) -> No
     if only_print:
         click.echo(files.script(files.install_files(base_tables=base_tables)), nl=False)
         return
-    url = read_direct_url(os.environ)
-    _report(files.install(url, base_tables=base_tables, tell=_tell))
+    _apply(files.install, base_tables=base_tables)
     click.echo("installed; `listener verify` looks at all of it")
     if this_is_production:
-        _move_in(url)
+        _move_in(read_direct_url(os.environ))
 
 
 def _move_in(url: str) -> None:
@@ -71,7 +86,7 @@ def uninstall(only_print: bool) -> None:
     if only_print:
         click.echo(files.script(files.UNINSTALL), nl=False)
         return
-    _report(files.uninstall(read_direct_url(os.environ), tell=_tell))
+    _apply(files.uninstall)
     click.echo("uninstalled; the shop's tables are as they were")
 
 
@@ -96,9 +111,10 @@ def rollback(what: str, back: bool, only_print: bool) -> None:
     if only_print:
         click.echo(files.script((file,)), nl=False)
         return
-    url = read_direct_url(os.environ)
-    _report(files.flags_back(url, tell=_tell) if back else files.rollback(url, what, tell=_tell))
-    if not back:
+    if back:
+        _apply(files.flags_back)
+    else:
+        _apply(files.rollback, what)
         click.echo(f"to take it back: `listener {'rollback flags --back' if what == 'flags' else 'install'}`")
 
 

@@ -8,10 +8,9 @@ from datetime import UTC
 
 import click
 
-from listener.cli.answer import connected, json_option
+from listener.cli.answer import asking, json_option
 from listener.lines import wrapped
 from listener.rollout import STAGE_HOURS, Criterion, Verdict, Window, criteria
-from listener.store.config import limit_transaction
 from listener.store.prune import MINUTE_DAYS_KEPT
 from listener.store.rollout import read_evidence
 
@@ -36,8 +35,7 @@ def validate(context: click.Context, stage: int, hours: int | None, as_json: boo
              listener validate --stage 2 --hours 24
              listener validate --stage 2 --json
     """
-    with connected("listener validate", reads=True) as connection, connection.transaction():
-        limit_transaction(connection)
+    with asking("listener validate") as connection:
         evidence = read_evidence(connection, hours or STAGE_HOURS[stage])
     found = criteria(stage, evidence)
     met = all(criterion.verdict is Verdict.OK for criterion in found)

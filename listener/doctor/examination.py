@@ -19,6 +19,7 @@ from listener.doctor.neighbours import Patient, reach
 from listener.doctor.outside import judge_settings
 from listener.doctor.server import judge_addresses
 from listener.errors import Fatal
+from listener.headway import Headway, Show, show_nobody
 from listener.log import redactor
 from listener.settings import Settings, look_at_settings
 from listener.store.server import only_looking
@@ -30,11 +31,17 @@ CONNECT_SECONDS = 12.0
 """Two addresses, each with 5 s to answer."""
 
 
-def examine(env: Mapping[str, str], *, offline: bool = False, checks: Sequence[Check[Any]] = CHECKS) -> list[Finding]:
+def examine(
+    env: Mapping[str, str],
+    *,
+    offline: bool = False,
+    checks: Sequence[Check[Any]] = CHECKS,
+    show: Show = show_nobody,
+) -> list[Finding]:
     """Return what is found, in the order of the checks. offline: ShipStation and Google are left alone."""
     settings, missing, faults = look_at_settings(env)
     findings = _of("settings", judge_settings(missing, faults, settings.shipstation_base_url))
-    findings += _examine(settings, checks, offline=offline)
+    findings += _examine(settings, checks, offline=offline, show=show)
     redact = redactor(settings.secrets())
     return [replace(found, sentence=redact(found.sentence), todo=redact(found.todo)) for found in findings]
 
@@ -66,11 +73,13 @@ def within(seconds: float, work: Callable[[], T], too_late: Callable[[], None]) 
     return result[0]
 
 
-def _examine(settings: Settings, checks: Sequence[Check[Any]], *, offline: bool) -> list[Finding]:
+def _examine(settings: Settings, checks: Sequence[Check[Any]], *, offline: bool, show: Show) -> list[Finding]:
     until = time.monotonic() + TOTAL_SECONDS
+    show(Headway("asking for the database", 0, len(checks)))
     patient, findings = _reach(settings, offline=offline)
     left_out = 0
-    for check in checks:
+    for done, check in enumerate(checks):
+        show(Headway(f"looking at {check.name}", done, len(checks)))
         seconds = min(check.seconds, until - time.monotonic())
         if seconds <= 0 or (check.way is not Way.NOT and patient.connection is None):
             left_out += 1

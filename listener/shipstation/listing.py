@@ -224,6 +224,16 @@ def _last_tick(page: Page) -> datetime:
     return ticks[-1]
 
 
+def total_of(cursor: Cursor, page: Page, known: int, said: int | None) -> int | None:
+    """Return how many orders a reading will have shown at its end; None while that cannot be told.
+
+    known: those that it has shown, with this page; said: what was returned for the page before
+    """
+    if cursor.end is None:
+        return known + max(0, page.total - len(page.orders) - len(page.unreadable))
+    return None if said is None else max(said, known)  # its total is that of a tick
+
+
 def newest(page: Page) -> datetime | None:
     """Return where the watermark may move to when the page has been taken over: its latest stated change, if any.
 

@@ -27,20 +27,20 @@ GiveWay = Callable[[], None]
 def read_file(source: OrderSource, file: SourceFile, spool: OrderSpool, progress: Progress, give_way: GiveWay) -> None:
     """Put a file's orders aside. Raises Rejected for what is no export, Changed when it is not the listed one."""
     with source.open(file) as content:
-        pieces = _pieces(content, give_way)
+        pieces = _pieces(content, lambda size: progress.read(size, spool.orders), give_way)
         try:
             for entry in read_orders(pieces):
                 spool.put(entry)
-                progress.read(spool.orders)
         except Rejected:
             for _ in pieces:
                 pass  # perhaps it was written to while it was read, and is no bad file at all
             raise
 
 
-def _pieces(content: Content, give_way: GiveWay) -> Iterator[bytes]:
+def _pieces(content: Content, tell: Callable[[int], None], give_way: GiveWay) -> Iterator[bytes]:
     while piece := content.read(PIECE_BYTES):
         yield piece
+        tell(len(piece))
         give_way()
 
 

@@ -150,7 +150,7 @@ class ImportXml:
         """Import one file, or record why not; return False when it was changed meanwhile."""
         key, row = _key(file), FileRow(self._source.source, file.file_id, file.revision, file.name)
         self._begun.add(key)
-        progress = Progress(file.name, self._metrics)
+        progress = Progress(file, self._metrics)
         try:
             with OrderSpool() as spool:
                 read_file(self._source, file, spool, progress, self._give_way)

@@ -13,11 +13,13 @@ from datetime import UTC, datetime, timedelta
 from listener.budget import Budget
 from listener.database import Connection
 from listener.errors import Transient
+from listener.events import UPLOAD
 from listener.flags import Flags
+from listener.headway import Headway
 from listener.metrics import Metrics
 from listener.orders import order_key
 from listener.shipstation.client import Answer, ShipStation
-from listener.shipstation.listing import Cursor, Page, decode_page, newest, next_cursor, query_of
+from listener.shipstation.listing import Cursor, Page, decode_page, newest, next_cursor, query_of, total_of
 from listener.shipstation.pacific import overlap
 from listener.store import mirror
 from listener.store.mirror import Reach
@@ -56,6 +58,9 @@ class KeepMirror:
         self._looked_up: dict[str, float] = {}
         self.is_full = False
         self.pages_left: int | None = None  # of the reading under way; None: not known yet
+        self._read = 0  # orders, by the reading under way
+        self._total: int | None = None  # of them
+        self._is_shown = False  # how far it is
 
     def load(self, connection: Connection) -> None:
         """Learn from the database how far the mirror has been read: what another process knows counts."""
@@ -65,6 +70,7 @@ class KeepMirror:
             self._fresh_at = self._clock() - max(0.0, state.fresh_seconds_ago)
             self._show_age()
         self._metrics.set(mirror_orders=state.orders, mirror_full=state.is_full)
+        self._show(None)
 
     def is_fresh(self, flags: Flags) -> bool:
         """Whether it holds everything, and was read to the end not longer ago than a cycle of the sync and 30 s."""
@@ -76,7 +82,10 @@ class KeepMirror:
             self.is_full, seconds_ago = mirror.read_freshness(connection)
             if seconds_ago is not None:
                 self._fresh_at = max(self._fresh_at, self._clock() - max(0.0, seconds_ago))
-        return self.is_fresh(flags)
+        fresh = self.is_fresh(flags)
+        if fresh and self._is_shown:
+            self._show(None)
+        return fresh
 
     def knows(self, key: str, flags: Flags) -> bool:
         """Whether it can say of this number (normal form) what ShipStation has under it."""
@@ -87,14 +96,18 @@ class KeepMirror:
         """Read the next page of what changed; return whether that was the last. Raises NoBudget, Transient."""
         asked_at, was_full = self._clock(), self.is_full
         rested = asked_at - self._cursor_at > LONGEST_REST_SECONDS
-        cursor = self._cursor if self._cursor and not rested else self._beginning(connection, None)
+        cursor = self._cursor if not rested else None
+        if cursor is None:
+            cursor, self._read, self._total = self._beginning(connection, None), 0, None
         page = self._list(connection, cursor, call_id)
         following = next_cursor(cursor, page)
         self._take_over(connection, page, moves=True, at_end=following is None, asked_at=asked_at)
         self._cursor, self._cursor_at = following, asked_at
         self.pages_left = max(page.pages - page.page, 0)
-        if not was_full:
-            self._note_progress(connection)
+        self._read += len(page.orders)
+        known = self._read if was_full else self._note_progress(connection)
+        self._total = total_of(cursor, page, known, self._total)
+        self._show(_headway(known, self._total) if following else None)
         return following is None
 
     def read_since(self, connection: Connection, flags: Flags, since: datetime) -> None:
@@ -189,10 +202,25 @@ class KeepMirror:
         age = timedelta(seconds=self._clock() - self._fresh_at)
         self._metrics.set(mirror_fresh_at=datetime.now(UTC) - age)
 
-    def _note_progress(self, connection: Connection) -> None:
-        """Say how the first reading gets on; the later ones are a page each, and nobody's news."""
+    def _show(self, headway: Headway | None) -> None:
+        self._is_shown = headway is not None
+        self._metrics.set_workflow(UPLOAD, progress=headway)
+
+    def _note_progress(self, connection: Connection) -> int:
+        """Say how the first reading gets on, and return how many orders it knows; a later one is hardly more than a
+        page, and nobody's news.
+        """
         state = mirror.read_state(connection)
-        how_far = f"{self.pages_left} pages to go" if not state.is_full else "it is full"
-        text = "Mirror: %d orders of the last %d days read from ShipStation, %s"
-        logger.info(text, state.orders, MIRROR_DAYS, how_far, extra={"event": "mirror"})
+        text = "Mirror: %d orders of the last %d days read from ShipStation, "
+        if state.is_full:
+            logger.info(text + "it is full", state.orders, MIRROR_DAYS, extra={"event": "mirror"})
+        else:
+            figures = (state.orders, MIRROR_DAYS, self.pages_left)
+            logger.info(text + "%d pages to go", *figures, extra={"event": "mirror_progress"})
         self._metrics.set(mirror_orders=state.orders, mirror_full=state.is_full)
+        return state.orders
+
+
+def _headway(known: int, total: int | None) -> Headway:
+    of = "" if total is None else f" of {total}"
+    return Headway("mirror of ShipStation", known, total, "orders", f"{known}{of} orders read from ShipStation")

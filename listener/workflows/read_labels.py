@@ -15,6 +15,7 @@ import psycopg
 
 from listener.database import Connection, sentence
 from listener.errors import Transient
+from listener.headway import Headway
 from listener.shipstation.client import Answer, ShipStation
 from listener.shipstation.details import service_name
 from listener.shipstation.labels import (
@@ -114,6 +115,14 @@ class ReadLabels:
 
     def __init__(self) -> None:
         self._batch: _Batch | None = None
+        self._read = 0  # orders whose labels have been read, since there were none left to read
+
+    @property
+    def headway(self) -> Headway | None:
+        """How far it is, if that is more than a batch."""
+        if not self._read:
+            return None
+        return Headway("labels", self._read, None, "orders", f"labels of {self._read} orders read")
 
     def step(self, step: SyncStep) -> bool:
         """Make one call; return whether there is more to do now. Raises NoBudget.
@@ -122,6 +131,7 @@ class ReadLabels:
         """
         batch = self._batch or self._begin(step.connection)
         if batch is None:
+            self._read = 0
             return False
         endpoint, question, read = _asking(step.shipstation, batch)
         try:
@@ -142,6 +152,7 @@ class ReadLabels:
                 return True
             self._leave(step.connection, list(batch.left.values()), by_list=batch.page is not None)
         self._batch = None
+        self._read += len(batch.wanted)
         return True
 
     def _begin(self, connection: Connection) -> _Batch | None:

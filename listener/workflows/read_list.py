@@ -9,7 +9,7 @@ from typing import NamedTuple
 from listener.shipstation import detour as around
 from listener.shipstation import listing
 from listener.shipstation.detour import Detour
-from listener.shipstation.listing import Cursor, Page, newest, next_cursor
+from listener.shipstation.listing import Cursor, Page, newest, next_cursor, total_of
 from listener.shipstation.pacific import earlier, to_pacific
 from listener.store.sync import Failure
 
@@ -37,6 +37,8 @@ class ReadList:
         self._detour: Detour | None = None
         self._newest: datetime | None = None
         self.pages_left: int | None = None
+        self.shown = 0
+        self.total: int | None = None  # of the orders that it will have shown at its end; None: not known
 
     def query(self) -> dict[str, str]:
         """Return what to ask for next."""
@@ -46,10 +48,12 @@ class ReadList:
 
     def took(self, page: Page) -> Taken:
         """Go on after this page. Raises Transient when it does not show how."""
+        self.shown += len(page.orders)
         if self._detour:
             return self._took_beside(self._detour, page)
         start, following = self._cursor.start, next_cursor(self._cursor, page)
         self.pages_left = max(page.pages - page.page, 0)
+        self.total = total_of(self._cursor, page, self.shown, self.total)
         if following is not None:
             self._cursor = following
         return Taken(start, newest(page), at_end=following is None)

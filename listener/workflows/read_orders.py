@@ -11,6 +11,7 @@ from datetime import datetime
 
 from listener.budget import NoBudget
 from listener.errors import Transient
+from listener.headway import Headway
 from listener.shipstation.client import Answer, SpoiledPage
 from listener.shipstation.listing import Page, decode_page
 from listener.shipstation.pacific import earlier, overlap, tick
@@ -57,6 +58,15 @@ class ReadOrders:
     def has_rested(self) -> bool:
         """It waited too long between two pages, and is to begin anew."""
         return not self.at_end and self._clock() - self._page_at > LONGEST_REST_SECONDS
+
+    @property
+    def headway(self) -> Headway | None:
+        """How far the reading is, if it takes more than a page."""
+        if self.at_end or self._list is None or not self._list.shown:
+            return None
+        shown, total = self._list.shown, self._list.total
+        of = "" if total is None else f" of {total}"
+        return Headway("sync with ShipStation", shown, total, "orders", f"{shown}{of} changed orders read")
 
     def begin(self, outset: Outset) -> None:
         """Begin a reading, and a cycle with it."""
@@ -148,7 +158,7 @@ class ReadOrders:
         """Say how a long reading gets on, now and then; a cycle of one page is nobody's news."""
         now = self._clock()
         if self.at_end and self._said_at is not None:
-            logger.info("Sync: up to date, %d orders read", self.fetched, extra={"event": "sync_progress"})
+            logger.info("Sync: up to date, %d orders read", self.fetched, extra={"event": "sync_up_to_date"})
         elif not self.at_end and self.fetched and now - (self._said_at or float("-inf")) >= SAY_EVERY_SECONDS:
             self._said_at = now
             pages = "more" if pages_left is None else f"{pages_left} pages"

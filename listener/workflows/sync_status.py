@@ -16,8 +16,9 @@ import psycopg
 
 from listener.budget import Budget, NoBudget, SharedWindow
 from listener.database import Connection
-from listener.events import StepReport, Synced
+from listener.events import SYNC, StepReport, Synced
 from listener.flags import Flags
+from listener.headway import Headway
 from listener.leader import LeadLost
 from listener.metrics import Metrics
 from listener.shipstation.client import ShipStation
@@ -74,6 +75,7 @@ class SyncStatus:
         started = self._clock()
         try:
             more = self._go_on(self._begin(epoch, flags))
+            self._show(self._labels.headway if self._orders.at_end else self._orders.headway)
         except NoBudget as none_left:
             self._count(started)
             return Synced(StepReport(retry_after=min(none_left.seconds, self._overdue_in(flags))), over=False)
@@ -157,9 +159,13 @@ class SyncStatus:
         if self._cycle is not None:
             self._cycle.seconds += self._clock() - started
 
+    def _show(self, headway: Headway | None) -> None:
+        self._metrics.set_workflow(SYNC, progress=headway)
+
     def _end(self, flags: Flags, source: str, *, failed: bool = False) -> int:
         """End the cycle with its METRICS line; return how many rows it has changed."""
         cycle, self._cycle = self._cycle, None
+        self._show(None)
         fetched, changed = (self._orders.fetched, cycle.changed) if cycle else (0, 0)
         self._metrics.sync_check(
             fetched=fetched,

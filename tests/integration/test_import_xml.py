@@ -14,6 +14,7 @@ import pytest
 from listener.database import Connection
 from listener.errors import Transient
 from listener.events import StepReport
+from listener.headway import Headway
 from listener.locks import LEADER_KEY, LOCK_CLASS
 from listener.sources import folder
 from listener.sources.folder import Folder
@@ -445,19 +446,24 @@ def test_a_file_of_many_orders_rings_once(shop: Shop) -> None:
 def test_a_file_that_takes_long_says_how_far_it_is(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(import_progress, "TELL_EVERY_SECONDS", 0.0)
-    shown: list[str | None] = []
+    for pause in ("SHOW_EVERY_SECONDS", "TELL_EVERY_SECONDS"):
+        monkeypatch.setattr(import_progress, pause, 0.0)
+    shown: list[Headway | None] = []
     tell = shop.metrics.set_workflow
     monkeypatch.setattr(shop.metrics, "set_workflow", lambda name, **f: (shown.append(f["progress"]), tell(name, **f)))
     shop.put("orders.xml")
     shop.run()
     lines = [record.getMessage() for record in caplog.records if record.name == import_progress.__name__]
     assert lines == [
-        "Importing orders.xml: 1 orders read",
-        "Importing orders.xml: 2 orders read",
+        "Importing orders.xml: 2 orders read, 100 %",
         "Importing orders.xml: 2 of 2 orders written",
     ]
-    assert shown == [line.removeprefix("Importing ") for line in lines] + [None]
+    size = (shop.path / "orders.xml").stat().st_size
+    assert shown == [
+        Headway("orders.xml, read", size, size, "bytes", "orders.xml: 2 orders read, 100 %"),
+        Headway("orders.xml, written", 2, 2, "orders", "orders.xml: 2 of 2 orders written"),
+        None,
+    ]
     assert shop.metrics.snapshot()["workflows"]["xml-import"]["progress"] is None
 
 

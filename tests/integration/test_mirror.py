@@ -114,6 +114,11 @@ def add(account: ShipStationSimulator, count: int, *, days_ago: float = 30, name
     return made
 
 
+def progress(ours: Mirror) -> list[tuple[int, int | None]]:
+    """Return what is shown of how far a reading is."""
+    return [(headway.done, headway.total) for headway in ours.metrics.progress()]
+
+
 def pages_asked(account: ShipStationSimulator) -> int:
     return len(account.requests)
 
@@ -132,10 +137,13 @@ def test_the_first_reading_goes_page_by_page_and_says_how_far_it_is(
     caplog.set_level(logging.INFO)
     assert ours.state[:4] == (None, False, None, 0)
     assert not ours.read_page()
+    assert progress(ours) == [(500, 1100)]
     assert (ours.state.orders, ours.state.is_full, ours.is_fresh) == (500, False, False)
     assert near(ours.state.watermark, last - timedelta(minutes=600))
     assert not ours.read_page()
+    assert progress(ours) == [(999, 1100)]
     assert ours.read_page()
+    assert progress(ours) == []
     assert (ours.state.orders, ours.state.is_full, ours.is_fresh) == (1100, True, True)
     assert near(ours.state.watermark, last), "it is a time that ShipStation has named, and not ours"
     said = [record.getMessage() for record in caplog.records if record.name.endswith("keep_mirror")]
@@ -147,6 +155,18 @@ def test_the_first_reading_goes_page_by_page_and_says_how_far_it_is(
     ]
     mirror = ours.metrics.snapshot()["mirror"]
     assert (mirror["full"], mirror["orders"], mirror["age_seconds"] is not None) == (True, 1100, True)
+
+
+def test_how_far_a_reading_is_is_no_longer_said_when_somebody_else_has_read_to_the_end(
+    start: Callable[[], Mirror], account: ShipStationSimulator
+) -> None:
+    add(account, 1100)
+    ours, theirs = start(), start()
+    assert not ours.read_page()
+    theirs.read_all()
+    assert len(progress(ours)) == 1
+    assert ours.keeper.is_fresh_by_now(ours.db, FLAGS)
+    assert progress(ours) == []
 
 
 def test_it_begins_half_a_year_back(ours: Mirror, account: ShipStationSimulator) -> None:
@@ -203,6 +223,18 @@ def test_a_later_reading_is_one_call_from_the_watermark_less_an_overlap(
     ours.time.advance(60)
     assert ours.read_page()
     assert ours.statuses()["M-4"] == "cancelled"
+
+
+def test_a_later_reading_of_many_pages_says_how_far_it_is_to_whoever_looks(
+    ours: Mirror, account: ShipStationSimulator
+) -> None:
+    add(account, 10)
+    ours.read_all()
+    add(account, 1100, days_ago=1, name="LATER")
+    assert not ours.read_page()
+    assert progress(ours) == [(500, 1106)], "some of the first ones lie in the overlap"
+    ours.read_all()
+    assert progress(ours) == []
 
 
 def test_later_readings_are_nobodys_news(ours: Mirror, caplog: pytest.LogCaptureFixture) -> None:

@@ -12,6 +12,7 @@ from listener.errors import Transient
 from listener.events import SYNC, Failed, RunSync, Source
 from listener.leader import LeadLost
 from listener.shipstation.pacific import from_pacific, overlap, tick, to_pacific
+from listener.workflows import read_labels
 from listener.workflows.run_sync import SyncRunner
 from tests.support.shop import Connection, value_of
 from tests.support.sync import ORDERS, WATERMARK, Syncing, failures, status_of, syncing, upload
@@ -366,7 +367,11 @@ def test_a_long_reading_says_how_far_it_is_now_and_then_and_not_at_each_page(
         sync.account.user.create_manual(f"X-{n}")
         sync.time.advance(2)
     caplog.set_level(logging.INFO)
+    sync.step()
+    assert [(headway.done, headway.total) for headway in sync.metrics.progress()] == [(20, 400)]
+    assert sync.metrics.snapshot()["workflows"][SYNC]["progress"] == "20 of 400 changed orders read"
     sync.cycle()
+    assert sync.metrics.progress() == []
     said = [record.getMessage() for record in caplog.records if record.getMessage().startswith("Sync: ")]
     assert said[0] == "Sync: 20 orders read, 19 pages to go"
     assert said[-1] == "Sync: up to date, 400 orders read"
@@ -375,6 +380,33 @@ def test_a_long_reading_says_how_far_it_is_now_and_then_and_not_at_each_page(
     sync.next_cycle()
     said = [record.getMessage() for record in caplog.records]
     assert [text.partition("duration")[0] for text in said if "METRICS" not in text] == []
+
+
+def test_many_labels_say_how_many_have_been_read(
+    sync: Syncing, shop: Connection, account: ShipStationSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_labels, "ORDERS_A_BATCH", 3)
+    for number in made(sync, shop, 7):
+        account.user.ship(number)
+    shown = []
+    while not sync.step().over:
+        shown += [headway.text for headway in sync.metrics.progress()]
+    assert list(dict.fromkeys(shown)) == [
+        "labels of 3 orders read",
+        "labels of 6 orders read",
+        "labels of 7 orders read",
+    ]
+    assert sync.metrics.progress() == []
+
+
+def test_a_cycle_that_fails_says_no_more_how_far_it_was(sync: Syncing, shop: Connection, small_pages: int) -> None:
+    made(sync, shop, 60)
+    sync.step()
+    assert len(sync.metrics.progress()) == 1
+    sync.account.inject("500:path=/orders,times=2")
+    with pytest.raises(Transient):
+        sync.step()
+    assert sync.metrics.progress() == []
 
 
 def test_each_cycle_has_its_metrics_line(

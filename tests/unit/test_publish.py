@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from listener.events import Led, Phase, SessionLost
+from listener.events import UPLOAD, Led, Phase, SessionLost
+from listener.headway import Headway
 from listener.health import Colour, colour_of
 from listener.metrics import Metrics
 from listener.publish import Publisher
@@ -52,6 +53,16 @@ def test_who_mutes_the_writers_does_not_muffle_besides() -> None:
     page = Page()
     page.publisher.beat(BeatRow(**WELL | {"muted_by": 4711}), 0.0, 4711)
     assert [reason.partition(":")[0] for reason in page.degraded(LEADING)] == ["muted by pid 4711"]
+
+
+def test_who_does_not_lead_any_more_reads_no_mirror() -> None:
+    page = Page()
+    page.publisher.publish(LEADING, 0.0)
+    page.metrics.set_workflow(UPLOAD, progress=Headway("mirror of ShipStation", 1, 2, "orders", "1 of 2"))
+    page.publisher.publish(replace(LEADING, deaf=True), 1.0)
+    assert len(page.metrics.progress()) == 1
+    page.publisher.publish(State(), 2.0)
+    assert page.metrics.progress() == []
 
 
 def test_a_lost_work_session_is_told_until_there_is_another() -> None:

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from listener.cli.status_view import message, view
+from listener.headway import Headway
 from listener.metrics import Metrics
 
 
@@ -41,7 +42,8 @@ def test_markup_and_control_characters_from_outside_are_shown_and_not_obeyed(met
 
 
 def test_what_takes_long_says_how_far_it_is(metrics: Metrics) -> None:
-    metrics.set_workflow("xml-import", progress="orders.xml: 200 of 9000 orders written")
+    text = "orders.xml: 200 of 9000 orders written"
+    metrics.set_workflow("xml-import", progress=Headway("orders.xml", 200, 9000, "orders", text))
     assert "\n  xml-import: orders.xml: 200 of 9000 orders written\n" in shown(metrics.snapshot())
 
 

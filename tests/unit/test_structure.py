@@ -29,6 +29,7 @@ PURE = {
     "listener.story.dossier",
     "listener.events",
     "listener.flags",
+    "listener.headway",
     "listener.health",
     "listener.history",
     "listener.locks",
