@@ -65,19 +65,19 @@ def rollback_latencies(url: str, operator: Connection, changes: int) -> tuple[li
     return latencies
 
 
+SETTINGS = {"track_commit_timestamp": "on", "fsync": "on"}
 FLAG, THERE, BACK = "a flag, while a request hangs", "rollback/flags.sql, listener idle", "rollback/flags_back.sql"
 
 
 def measure(changes: int, rollbacks: int) -> dict[str, Any]:
-    settings = {"track_commit_timestamp": "on", "fsync": "on"}
-    with shop(settings) as (_, url, operator):
+    with shop(SETTINGS) as (_, url, operator):
         set_flag(operator, "fast_polling_interval", "3600")
         open_wide(operator)
         with running_listener(url, operator) as (shipstation, _):
             flags = flag_latencies(operator, shipstation, changes)
             there, back = rollback_latencies(url, operator, rollbacks)
     waits = {FLAG: flags, THERE: there, BACK: back}
-    return {"ms": {name: [round(value, 3) for value in values] for name, values in waits.items()}}
+    return {"server": SETTINGS, "ms": {name: [round(value, 3) for value in values] for name, values in waits.items()}}
 
 
 def tables(result: dict[str, Any]) -> list[Table]:

@@ -43,6 +43,7 @@ where h.state = 'sending' and o.order_number like 'L%' order by o.id
 """
 CLAIMED, REQUEST = "listener: claimed", "listener: request at ShipStation"
 WARM_UP = 5
+SETTINGS = {"track_commit_timestamp": "on", "shared_buffers": "128MB"}
 FLUSHES = {"the disk's flush": True, "no flush": False}
 RESTS = random.Random(7)
 
@@ -104,9 +105,8 @@ class Rival:
 @contextmanager
 def runners(flush: bool, with_peers: bool) -> Iterator[list[Shop | Rival]]:
     """Run everybody, idle, on one server."""
-    settings = {"track_commit_timestamp": "on", "fsync": "on" if flush else "off", "shared_buffers": "128MB"}
     with ExitStack() as stack:
-        postgres, url, operator = stack.enter_context(shop(settings))
+        postgres, url, operator = stack.enter_context(shop(SETTINGS | {"fsync": "on" if flush else "off"}))
         set_flag(operator, "fast_polling_interval", "3600")
         set_flag(operator, "api_calls_per_hour", "1000000")
         everybody: list[Shop | Rival] = []
@@ -122,7 +122,7 @@ def runners(flush: bool, with_peers: bool) -> Iterator[list[Shop | Rival]]:
 def measure(samples: int, with_peers: bool = True) -> dict[str, Any]:
     """Return milliseconds by the server's flush and by what was waited for."""
     by_flush = {name: take(samples, flush, with_peers) for name, flush in FLUSHES.items()}
-    return {"samples": samples, "ms": by_flush}
+    return {"server": SETTINGS, "samples": samples, "ms": by_flush}
 
 
 def take(samples: int, flush: bool, with_peers: bool) -> dict[str, list[float]]:

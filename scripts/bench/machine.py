@@ -3,7 +3,6 @@
 import os
 import platform
 import subprocess
-import sys
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -62,7 +61,3 @@ def _peers() -> dict[str, str]:
 def _said(*command: str | Path) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     return done.stdout.strip()
-
-
-if __name__ == "__main__":
-    sys.stdout.write(in_words(describe()) + "\n")

@@ -1,11 +1,12 @@
 """One of the peers as a process of its own: its tables, a worker, or somebody who enqueues jobs. Runs in .venv-peers.
 
-    python scripts/bench/peer.py procrastinate|pgqueuer install|work|enqueue|fill URL [--jobs N] [--width N]
+    python scripts/bench/peer.py procrastinate|pgqueuer install|work|enqueue|fill|sql URL [--jobs N] [--width N]
 
 A worker prints the time at which each `entered` job's body was entered; `noop` jobs do nothing. Who enqueues does it
 at each line of stdin, and prints when the call had returned. Times are nanoseconds of the machine's clock, which is the
-database server's too. Each is set up as its own documentation has it for a worker in production: woken by NOTIFY, with
-the poll that stands behind that left at its default.
+database server's too. `sql` prints what the peer's client sends to enqueue one job. Each is set up as its documentation
+has it for a worker in production: woken by NOTIFY, with the poll that stands behind that left at its default. Only
+PgQueuer's log is not folded into its statistics: our times come from it.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import os
 import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from datetime import timedelta
 from typing import Any
 
 A_BATCH = 1000
@@ -66,6 +68,12 @@ class Procrastinate:
             for _ in range(0, jobs, A_BATCH):
                 await self.noop.batch_defer_async(*[{}] * A_BATCH)
 
+    async def sql(self) -> None:
+        from procrastinate.sql import queries  # noqa: PLC0415 - as above
+
+        job = "array[('default', 'noop', 0, null, null, '{}', null)]"
+        print(queries["defer_jobs"].replace("%(jobs)s", job), end=";")
+
 
 class PgQueuer:
     """PgQueuer on one asyncpg connection, and on uvloop, as its own command runs it."""
@@ -100,7 +108,7 @@ class PgQueuer:
         async def noop(_: Any) -> None:
             pass
 
-        await worker.run(batch_size=self.width)
+        await worker.run(batch_size=self.width, log_aggregation_interval=timedelta(0))
 
     async def enqueue(self) -> None:
         queries = await self._queries()
@@ -110,6 +118,12 @@ class PgQueuer:
         queries = await self._queries()
         for _ in range(0, jobs, A_BATCH):
             await queries.enqueue(["noop"] * A_BATCH, [None] * A_BATCH, [0] * A_BATCH)
+
+    async def sql(self) -> None:
+        query = (await self._queries()).qbq.build_enqueue_query()
+        for number, value in enumerate(("{0}", "{noop}", "{NULL}", "{00:00:00}", "{NULL}", '{"null"}'), start=1):
+            query = query.replace(f"${number}::", f"'{value}'::")
+        print(query, end=";")
 
 
 def run(what: Coroutine[Any, Any, None], peer: str) -> None:
@@ -124,7 +138,7 @@ def run(what: Coroutine[Any, Any, None], peer: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("peer", choices=["procrastinate", "pgqueuer"])
-    parser.add_argument("role", choices=["install", "work", "enqueue", "fill"])
+    parser.add_argument("role", choices=["install", "work", "enqueue", "fill", "sql"])
     parser.add_argument("url")
     parser.add_argument("--jobs", type=int, default=A_BATCH)
     parser.add_argument("--width", type=int, default=10, help="jobs at a time, or a batch")

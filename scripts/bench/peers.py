@@ -28,7 +28,7 @@ class Kind:
     idle:      has a row when nothing is left to do, also not to be recorded
     committed: when each job was enqueued, by the server's clock, in order
     done:      (jobs that are done, seconds between the first and the last), by the server's clock
-    enqueue:   what its own client sends for one job, for pgbench
+    clear:     makes its tables empty
     channel:   what its worker listens to
     widths:    jobs at a time, or a batch: for one job, and for many, where each is at its fastest
     """
@@ -37,7 +37,7 @@ class Kind:
     idle: str
     committed: str
     done: str
-    enqueue: str
+    clear: str
     channel: str
     widths: tuple[int, int]
 
@@ -49,10 +49,9 @@ PROCRASTINATE = Kind(
                  where type = 'deferred' order by id""",
     done="""select count(*), extract(epoch from max(at) - min(at))::float8 from procrastinate_events
             where type = 'succeeded'""",
-    enqueue="""select unnest(procrastinate_defer_jobs_v1(
-               array[('default', 'noop', 0, null, null, '{}', null)]::procrastinate_job_to_defer_v1[])) as id;""",
+    clear="truncate procrastinate_jobs restart identity cascade",
     channel="procrastinate_any_queue_v1",
-    widths=(1, 10),
+    widths=(1, 20),
 )
 PGQUEUER = Kind(
     "pgqueuer",
@@ -61,9 +60,9 @@ PGQUEUER = Kind(
                  where status = 'queued' order by id""",
     done="""select count(*), extract(epoch from max(created) - min(created))::float8 from pgqueuer_log
             where status = 'successful'""",
-    enqueue="",
+    clear="truncate pgqueuer, pgqueuer_log restart identity",
     channel="ch_pgqueuer",
-    widths=(1, 100),
+    widths=(1, 500),
 )
 KINDS = (PROCRASTINATE, PGQUEUER)
 
@@ -92,6 +91,10 @@ class Peer:
 
     def command(self, role: str, *more: str) -> list[str]:
         return [str(peers_python()), str(HERE / "peer.py"), self.kind.name, role, self.url, *more]
+
+    def enqueue_sql(self) -> str:
+        """Return what the peer's own client sends to enqueue one job."""
+        return subprocess.run(self.command("sql"), check=True, capture_output=True, text=True).stdout
 
     @contextmanager
     def process(self, role: str, width: int) -> Iterator[subprocess.Popen[str]]:
