@@ -48,7 +48,7 @@ SCENARIOS: dict[str, Scenario] = {
         writers.measure,
         writers.tables,
         quick={"clients": [1, 16], "seconds": 1, "rounds": 1},
-        usual={"clients": [1, 4, 16, 64], "seconds": 1, "rounds": 3},
+        usual={"clients": [1, 4, 16, 64], "seconds": 2, "rounds": 2},
         full={"clients": [1, 4, 16, 64], "seconds": 5, "rounds": 3},
         beside_peers=True,
     ),

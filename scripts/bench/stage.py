@@ -102,6 +102,12 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def ended_sessions_cpu_seconds(postmaster: int) -> float:
+    """Return the CPU time of all sessions of a server that have ended."""
+    fields = Path(f"/proc/{postmaster}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
+
+
 LEADS = "select 1 from pg_locks where locktype = 'advisory' and objid = 2 and mode = 'ExclusiveLock'"
 ASLEEP = f"{LEADS} and not exists (select from pg_locks where locktype = 'advisory' and objid = 1)"
 

@@ -4,7 +4,7 @@
 
 Each scenario starts what it needs itself: a Postgres, simulators, `listener run` as a process, and the peers, which are
 installed into .venv-peers on first use. What is compared runs in turn, in the same run, on the same machine. --quick
-takes some five minutes, the run as it is a quarter of an hour, and --full an hour and 20 GB of disk. --publish keeps
+takes some five minutes, the run as it is a quarter of an hour, and --full an hour and 12 GB of disk. --publish keeps
 the figures in docs/benchmarks/, and makes the tables and drawings of BENCHMARKS.md anew.
 
 scenarios:

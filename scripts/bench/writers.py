@@ -34,7 +34,18 @@ from typing import Any
 import psycopg
 from figures import Table, print_tables, spread
 from peers import Peer, installed_peers
-from stage import ASLEEP, Connection, cpu_seconds, listener, open_wide, set_flag, shop, simulator_apart, wait_until
+from stage import (
+    ASLEEP,
+    Connection,
+    cpu_seconds,
+    ended_sessions_cpu_seconds,
+    listener,
+    open_wide,
+    set_flag,
+    shop,
+    simulator_apart,
+    wait_until,
+)
 
 from listener.embedded.postgres import EmbeddedPostgres, find_binaries
 from listener.install import install, rollback
@@ -66,6 +77,7 @@ truncate shipstation_order_line_items, order_items_inbox, orders_inbox, listener
 checkpoint
 """
 SESSIONS = "select pid from pg_stat_activity where application_name like 'listener %'"
+WRITERS_GONE = "select 1 where not exists (select from pg_stat_activity where application_name = 'pgbench')"
 FLUSHES = {"the disk's flush": {}, "2 ms flush": {"commit_delay": "2000", "commit_siblings": "0"}}
 SETTINGS = {"fsync": "on", "max_connections": "100", "max_wal_size": "2GB", "shared_buffers": "128MB"}
 NONE, BUDGET, DRAINING, SAME_DRAIN = (
@@ -208,14 +220,18 @@ def variants(bench: Bench, peers: Sequence[Peer]) -> dict[str, Variant]:
     }
 
 
-def one_run(bench: Bench, run: Run, clients: int, seconds: int) -> tuple[float, dict[str, float]]:
-    """Return commits a second, and how many cores the listener, its sessions and the simulator took meanwhile."""
-    before = {other: cpu_seconds(other.pid) for other in run.others}
+def one_run(bench: Bench, run: Run, clients: int, seconds: int) -> dict[str, Any]:
+    """Return commits a second, the CPU time that the server took for each, and the cores that others took meanwhile."""
+    postmaster = bench.postgres.pid or 0
+    before, ended = {other: cpu_seconds(other.pid) for other in run.others}, ended_sessions_cpu_seconds(postmaster)
     commits = bench.commits_per_second(run, clients, seconds)
     cores: dict[str, float] = {}
     for other, cpu in before.items():
         cores[other.part] = cores.get(other.part, 0.0) + (cpu_seconds(other.pid) - cpu) / seconds
-    return round(commits, 1), {part: round(taken, 3) for part, taken in cores.items()}
+    wait_until(bench.admin, WRITERS_GONE)
+    cpu_us = (ended_sessions_cpu_seconds(postmaster) - ended) * 1e6 / (commits * seconds)
+    told = {part: round(taken, 3) for part, taken in cores.items()}
+    return {"commits": round(commits, 1), "cpu_us": round(cpu_us, 1), "cores": told}
 
 
 def take(flush: dict[str, str], clients: Sequence[int], seconds: int, rounds: int, with_peers: bool) -> dict[str, Any]:
@@ -232,10 +248,10 @@ def take(flush: dict[str, str], clients: Sequence[int], seconds: int, rounds: in
                 bench.clear()
                 with variant() as run:
                     for count in clients:
-                        commits, cores = one_run(bench, run, count, seconds)
-                        there = taken.setdefault(name, {}).setdefault(str(count), {"commits": [], "cores": []})
-                        there["commits"].append(commits)
-                        there["cores"].append(cores)
+                        told = one_run(bench, run, count, seconds)
+                        there = taken.setdefault(name, {}).setdefault(str(count), {key: [] for key in told})
+                        for key, value in told.items():
+                            there[key].append(value)
     return taken
 
 
@@ -272,14 +288,15 @@ def spread_at(result: dict[str, Any]) -> int:
 
 
 def _cores(result: dict[str, Any], flush: str) -> Table:
+    """Where the CPU went: what the server takes for one commit is the price of a trigger, whoever else runs."""
     most = spread_at(result)
     rows = []
     for name, by_clients in result["flush"][flush].items():
-        taken = by_clients[str(most)]["cores"]
-        if taken[0]:
-            rows.append([name, *(f"{statistics.median(one[part] for one in taken):.2f}" for part in PARTS)])
-    title = f"cores taken beside {most} writers, {flush}"
-    return Table(title, ["", *PARTS], rows)
+        told = by_clients[str(most)]
+        parts = [statistics.median(one.get(part, 0.0) for one in told["cores"]) for part in PARTS]
+        rows.append([name, f"{statistics.median(told['cpu_us']):.0f}", *(f"{cores:.2f}" for cores in parts)])
+    title = f"CPU with {most} writers, {flush}: microseconds of the server's a commit, and cores that others took"
+    return Table(title, ["", "a commit", *PARTS], rows)
 
 
 def main() -> None:
