@@ -1,19 +1,23 @@
 """How fast a backlog goes: orders a second through the whole upload path, claimed, sent, recorded and shown.
 
-    python scripts/bench/drain.py [--orders 100000] [--rounds 1] [--json]
+    scripts/bench/run drain           or, without the peers: python scripts/bench/drain.py
+                                      [--orders 100000] [--rounds 1] [--json]
 
 The budget and ShipStation's window are opened wide. The simulator runs in a process of its own; it, the server and the
-listener share this machine's cores.
+listener share this machine's cores. Beside it, for scale, stand the peers' jobs a second when a job does nothing: one
+worker each, by the server's clock from the first job that is done to the last.
 """
 
 import argparse
 import json
-import os
 import statistics
+import subprocess
 import time
-from pathlib import Path
+from typing import Any
 
-from stage import listener, open_wide, shop, simulator_apart, wait_until
+from figures import Table, print_tables, spread
+from peers import Peer, installed_peers
+from stage import cpu_seconds, listener, open_wide, shop, simulator_apart, wait_until
 
 INSERT = """
 with o as (
@@ -25,21 +29,62 @@ insert into order_items_inbox (order_inbox_id, sku, quantity, unit_price_cents) 
 """
 REST = "vacuum analyze orders_inbox, order_items_inbox"
 DONE = "select 1 where not exists (select from orders_inbox where status = 'awaiting_shipment')"
+LOOK_SECONDS = 0.1
+"""A look at what is left passes over all that is done; more of them would take their time from the workers."""
+SETTINGS = {"fsync": "on", "max_wal_size": "2GB", "shared_buffers": "256MB"}
+ORDERS = "listener: orders claimed, sent, recorded, shown"
 
 
 def drain(orders: int) -> tuple[float, float]:
     """Return orders a second, and the listener's CPU milliseconds an order."""
-    settings = {"fsync": "on", "max_wal_size": "2GB", "shared_buffers": "256MB"}
-    with shop(settings) as (_, url, operator), simulator_apart() as where:
+    with shop(SETTINGS) as (_, url, operator), simulator_apart() as (where, _):
         open_wide(operator)
         operator.execute(INSERT, [orders])
         operator.execute(REST)
         with listener(url, operator, where) as pid:
             began = time.monotonic()
-            wait_until(operator, DONE)
+            wait_until(operator, DONE, LOOK_SECONDS)
             seconds = time.monotonic() - began
-            ticks = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
-    return orders / seconds, sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK") * 1000 / orders
+            cpu = cpu_seconds(pid)
+    return orders / seconds, cpu * 1000 / orders
+
+
+def drain_peer(peer: Peer, jobs: int) -> tuple[float, float]:
+    """Return jobs a second, and the worker's CPU milliseconds a job; its start is part of that."""
+    subprocess.run(peer.command("fill", "--jobs", str(jobs)), check=True)
+    peer.operator.execute("vacuum analyze")
+    _, many = peer.kind.widths
+    with peer.process("work", many) as worker:
+        wait_until(peer.operator, peer.kind.idle, LOOK_SECONDS)
+        cpu = cpu_seconds(worker.pid)
+    count, seconds = peer.operator.execute(peer.kind.done.encode()).fetchone() or (0, 0.0)
+    if count != jobs:
+        raise SystemExit(f"{peer.kind.name} did {count} of {jobs} jobs")
+    peer.operator.execute(peer.kind.clear.encode())
+    return count / seconds, cpu * 1000 / jobs
+
+
+def measure(orders: int, rounds: int, jobs: int = 0, with_peers: bool = True) -> dict[str, Any]:
+    """Drain the listener and the peers, in turn. `jobs`: how many each peer gets."""
+    taken: dict[str, list[tuple[float, float]]] = {}
+    for _ in range(rounds):
+        taken.setdefault(ORDERS, []).append(drain(orders))
+        if with_peers:
+            with shop(SETTINGS) as (postgres, _, _), installed_peers(postgres) as peers:
+                for peer in peers:
+                    taken.setdefault(f"{peer.kind.name}: jobs that do nothing", []).append(drain_peer(peer, jobs))
+    rates = {name: [round(rate, 1) for rate, _ in runs] for name, runs in taken.items()}
+    cpu = {name: [round(ms, 4) for _, ms in runs] for name, runs in taken.items()}
+    return {"server": SETTINGS, "orders": orders, "jobs": jobs, "rounds": rounds, "a_second": rates, "cpu_ms": cpu}
+
+
+def tables(result: dict[str, Any]) -> list[Table]:
+    title = f"a backlog of {result['orders']:,} orders, or {result['jobs']:,} jobs; {result['rounds']} rounds"
+    rows = [
+        [name, spread(rates), f"{statistics.median(result['cpu_ms'][name]):.3f}"]
+        for name, rates in result["a_second"].items()
+    ]
+    return [Table(title, ["", "a second", "CPU ms each, in the worker"], rows)]
 
 
 def main() -> None:
@@ -48,14 +93,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    runs = [drain(options.orders) for _ in range(options.rounds)]
-    rates, cpu = [rate for rate, _ in runs], [ms for _, ms in runs]
-    if options.json:
-        print(json.dumps({"orders": options.orders, "orders_per_second": rates, "listener_cpu_ms": cpu}))
-        return
-    print(f"{options.orders:,} orders, {options.rounds} runs, {os.cpu_count()} cores")
-    print(f"{statistics.median(rates):8,.0f} orders/s ({min(rates):,.0f} - {max(rates):,.0f})")
-    print(f"{statistics.median(cpu):8.3f} CPU ms an order in the listener")
+    result = measure(options.orders, options.rounds, with_peers=False)
+    print(json.dumps(result)) if options.json else print_tables(tables(result))
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from figures import percentile
 from idle import resident_mb
-from latency import percentile
 from stage import Connection, open_wide, running_listener, set_flag, shop, wait_until
 
 from listener.embedded.drive import DriveSimulator

@@ -18,8 +18,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 
-from idle import cpu_seconds
-from stage import Connection, listener, open_wide, set_flag, shop, simulator_apart, wait_until
+from stage import Connection, cpu_seconds, listener, open_wide, set_flag, shop, simulator_apart, wait_until
 
 from listener.embedded.postgres import free_port
 from listener.minutes import Figures, Minute
@@ -119,7 +118,7 @@ def main() -> None:
     parser.add_argument("--viewers", type=int, default=3)
     options = parser.parse_args()
     address = f"127.0.0.1:{free_port()}"
-    with shop({}) as (_, url, operator), simulator_apart() as where:
+    with shop({}) as (_, url, operator), simulator_apart() as (where, _):
         open_wide(operator)
         keep_minutes(operator, a_day())
         operator.execute("update workflow_controls set enabled = false where workflow_name = 'shipstation-upload'")

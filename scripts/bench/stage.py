@@ -7,6 +7,7 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -75,8 +76,8 @@ NO_LIMIT = b'{"limit_per_minute": null}'
 
 
 @contextmanager
-def simulator_apart() -> Iterator[dict[str, str]]:
-    """Run ShipStation's simulator, without a limit, in a process of its own; yield its address and key."""
+def simulator_apart() -> Iterator[tuple[dict[str, str], int]]:
+    """Run ShipStation's simulator, without a limit, in a process of its own; yield its address and key, and its pid."""
     command = [sys.executable, "-m", "listener.cli", "simulate"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
@@ -86,18 +87,33 @@ def simulator_apart() -> Iterator[dict[str, str]]:
             name, _, value = process.stdout.readline().removeprefix("export ").strip().partition("=")
             where |= {name: value}
         urllib.request.urlopen(f"{where['SHIPSTATION_BASE_URL']}/_simulator/limit", NO_LIMIT).close()  # noqa: S310
-        yield {name: value for name, value in where.items() if name.startswith("SHIPSTATION_")}
+        yield {name: value for name, value in where.items() if name.startswith("SHIPSTATION_")}, process.pid
     finally:
         process.terminate()
         process.wait(10)
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has taken; nothing once it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def ended_sessions_cpu_seconds(postmaster: int) -> float:
+    """Return the CPU time of all sessions of a server that have ended."""
+    fields = Path(f"/proc/{postmaster}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[13]) + int(fields[14])) / os.sysconf("SC_CLK_TCK")
 
 
 LEADS = "select 1 from pg_locks where locktype = 'advisory' and objid = 2 and mode = 'ExclusiveLock'"
 ASLEEP = f"{LEADS} and not exists (select from pg_locks where locktype = 'advisory' and objid = 1)"
 
 
-def wait_until(operator: Connection, query: str) -> Any:
-    """Return the first value of the query's row, as soon as there is one."""
+def wait_until(operator: Connection, query: str, pause_seconds: float = 0.005) -> Any:
+    """Return the first value of the query's row, as soon as there is one; asked at such pauses."""
     while not (row := operator.execute(query.encode()).fetchone()):
-        operator.execute("select pg_sleep(0.005)")
+        operator.execute("select pg_sleep(%s)", [pause_seconds])
     return row[0]
