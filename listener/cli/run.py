@@ -7,8 +7,9 @@ import click
 
 from listener.daemon import Daemon
 from listener.errors import Fatal
-from listener.log import configure, escape
+from listener.log import configure, escape, redactor
 from listener.settings import read_settings
+from listener.supervisor import Supervisor
 
 
 @click.command()
@@ -37,7 +38,8 @@ def run(dry_run: bool) -> int:
         # Reading a large file must not keep a bell waiting: a thread that computes lets others in after 0.5 ms, not 5.
         sys.setswitchinterval(0.0005)
         configure(settings.log_level, settings.log_format, secrets=settings.secrets())
-        return Daemon(settings, _say if dry_run else None).run()
+        supervisor = Supervisor(os.environ, redactor(settings.secrets()))
+        return Daemon(settings, supervisor, _say if dry_run else None).run()
     except Fatal as fault:
         raise UnusableSettings(str(fault)) from fault
 
