@@ -17,6 +17,7 @@ what was tried              `store.ledger`; what is pending, `store.inbox`; who 
 calls to ShipStation        `budget`, `shipstation.client`, `shipstation.payload`, `workflows.outcomes`
 files of orders             `sources.source`, `.folder`, `.drive`, `.xcart`, `workflows.import_xml`, `.import_file`
 what was counted            `minutes` (a minute's figures), `metrics`; how that looks: `snapshot`, `health`, `rollout`
+what a supervisor hears     `supervisor` (sd_notify)
 settings                    `settings` (environment), `flags` and `config` (tables)
 what is wrong               `doctor`, whose table of checks is `doctor.checks`
 ==========================  ===========================================================================

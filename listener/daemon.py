@@ -48,6 +48,7 @@ from listener.state import Import, State, Sync
 from listener.status.archive import Archive
 from listener.status.pages import Sources
 from listener.status.server import StatusServer
+from listener.supervisor import Supervisor
 from listener.threads import RightOfWay, Worker
 from listener.wake import ListenSession, connect_listen
 from listener.work import Ended, WorkSession
@@ -68,8 +69,11 @@ STOP_WITHIN_SECONDS = 10.0
 class Daemon:
     """The loop, and what it hands work to."""
 
-    def __init__(self, settings: Settings, dry_run: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self, settings: Settings, supervisor: Supervisor, dry_run: Callable[[str], None] | None = None
+    ) -> None:
         """`dry_run`: send nothing, import nothing, and say to this what would go."""
+        self._supervisor = supervisor
         name = f"listener {secrets.token_hex(4)}"
         self._url = url = settings.listen_database_url
         self._name = f"{name} listen"
@@ -137,12 +141,14 @@ class Daemon:
         for action in actions:
             self._perform(action, now)
         self._publisher.publish(self._state, now)
+        self._supervisor.tell(self._state, self._publisher.degraded, now)
         self._metrics.tick()
         return Simple.QUIT in actions or now >= self._stop_by or (self._fault or self._bug) is not None
 
     def _wait_and_collect(self) -> list[Event]:
         now = time.monotonic()
-        until = min(next_due(self._state), self._ears.overdue_at, self._stop_by, now + LONGEST_WAIT_SECONDS)
+        due = next_due(self._state), self._ears.overdue_at, self._supervisor.due_at, self._stop_by
+        until = min(*due, now + LONGEST_WAIT_SECONDS)
         self._selector.select(max(0.0, until - now))
         return self._collect()
 
@@ -161,6 +167,7 @@ class Daemon:
         if self._signals.stop and not self._stopping.is_set():
             logger.info("Stopping: the step under way is finished first", extra={"event": "stopping"})
             self._stopping.set()
+            self._supervisor.stopping()
             self._stop_by = time.monotonic() + STOP_WITHIN_SECONDS
             events.append(Stop())
         return events
@@ -273,4 +280,5 @@ class Daemon:
             self._sync.close()
         self._status.stop()
         self._selector.close()
+        self._supervisor.close()
         logger.info("Stopped", extra={"event": "stopped"})

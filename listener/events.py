@@ -247,6 +247,7 @@ class RunUpload:
     check:   PASS begins with the EXISTS check; BEAT's answer is a check, with its METRICS line
     x:       the mark that ASK asks about;  patient: ask in the way that a forgotten transaction cannot block
     silence: SILENCE takes the lock (False: gives it back);  PASS works under it
+    finish:  BEAT also finds out and shows what became of what was sent, for no pass does that
     """
 
     job: Job
@@ -255,6 +256,7 @@ class RunUpload:
     silence: bool = True
     x: int | None = None
     patient: bool = False
+    finish: bool = False
 
 
 @dataclass(frozen=True, slots=True)

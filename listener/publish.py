@@ -34,6 +34,7 @@ class Publisher:
         self._metrics = metrics
         self._first_seen = FirstSeen()
         self._published: State | None = None
+        self.degraded: list[str] = []
         self._stale = False  # something else that is shown has changed
         self._missing_triggers: list[str] = []
         self._muted_by: int | None = None
@@ -52,11 +53,12 @@ class Publisher:
         _log_backoffs(before, state, now)
         _log_hold(before, state)
         _log_dormancy(before, state)
+        self.degraded = self._degraded(state)
         self._metrics.set(
             role="leader" if state.leading else "standby",
             listening=state.listening,
             deaf=state.deaf,
-            degraded=self._degraded(state),
+            degraded=self.degraded,
             flags=state.flags,
             api_limit=state.flags.api_calls_per_hour,
         )

@@ -120,9 +120,9 @@ def _beat(state: State, now: float) -> tuple[State, Action | None]:
 def _start(state: State, job: Job, *, patient_since: float = 0.0) -> tuple[State, Action]:
     u = state.upload
     check = state.beat_is_check if job is Job.BEAT else state.flags.fast_polling_enabled and not u.checked
-    action = RunUpload(
-        job, u.source, check=check, silence=state.hearing, x=u.x, patient=patient_since >= PATIENT_AFTER_SECONDS
-    )
+    finish = job is Job.BEAT and state.upload_paused
+    patient = patient_since >= PATIENT_AFTER_SECONDS
+    action = RunUpload(job, u.source, check=check, silence=state.hearing, x=u.x, patient=patient, finish=finish)
     return upload_becomes(state, job=job), action
 
 

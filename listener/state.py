@@ -132,6 +132,11 @@ class State:
         return UPLOAD in self.enabled and not self.foreign
 
     @property
+    def upload_paused(self) -> bool:
+        """Somebody has switched the workflow off; what it has sent already is still its own."""
+        return self.configured and UPLOAD not in self.enabled and not self.foreign
+
+    @property
     def import_may_run(self) -> bool:
         """The import has a source, is switched on as far as is known, and no step of it is under way."""
         idle = self.imports.available and not self.imports.running

@@ -15,15 +15,7 @@ import psycopg
 
 from listener import bell, leader, retry
 from listener.bookkeeping import Bookkeeping
-from listener.database import (
-    UNINSTALLED,
-    Connection,
-    connect_step,
-    connect_work,
-    fault_of,
-    is_lost,
-    limit_idling,
-)
+from listener.database import UNINSTALLED, Connection, connect_step, connect_work, fault_of, is_lost, limit_idling
 from listener.errors import Transient
 from listener.events import (
     UPLOAD,
@@ -156,7 +148,7 @@ class WorkSession:
             case Job.ASK:
                 return Ended(bell.ask(connection, action.x or 0, self._upload.locked, patient=action.patient))
             case Job.BEAT:
-                return self._beat(connection, action, probe)
+                return self._beat(connection, action, flags, probe)
             case Job.LOOK:
                 return self._look(connection, probe)
             case Job.SILENCE:
@@ -226,7 +218,7 @@ class WorkSession:
         leader.must_be(self._epoch, seen.epoch)
         return Ended(Done(), triggers=seen.missing_triggers, rang=probe if seen.rang else "", began_at=began_at)
 
-    def _beat(self, connection: Connection, action: RunUpload, probe: str) -> Ended:
+    def _beat(self, connection: Connection, action: RunUpload, flags: Flags, probe: str) -> Ended:
         started = self._clock()
         minutes = self._books.unwritten()
         seen = beat(connection, minutes, probe)
@@ -241,6 +233,8 @@ class WorkSession:
         self._seen_due += revived
         fresh, restless = seen.fresh > 0 and not self._dry_run, seen.incomplete or bool(seen.missing_triggers)
         muted, foreign = seen.muted_by is not None, self._whereabouts.compare(seen.home)
+        if action.finish and not self._dry_run:
+            self._upload.finish(connection, self._epoch, flags)
         event = Beaten(seen.due + revived > 0, fresh=fresh, restless=restless, muted=muted, foreign=foreign)
         muffled_by = self._silence.kept_from_us_by(connection)
         return Ended(event, seen, rang=probe if seen.rang else "", began_at=started, muffled_by=muffled_by)

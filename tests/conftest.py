@@ -132,12 +132,13 @@ def listener_process(
 ) -> Iterator[Callable[..., ListenerProcess]]:
     """Start `listener run` on a database: `listener_process(dsn)`, with `NAME="value"` for more environment.
 
-    It talks to the test's `shipstation` and serves its status page. Its log is printed when the test fails.
+    It talks to the test's `shipstation` and serves its status page; `first` is Python that it runs before. Its log is
+    printed when the test fails.
     """
     started: list[ListenerProcess] = []
     with tempfile.TemporaryDirectory() as folder, ExitStack() as processes:
 
-        def start(database_url: str, *arguments: str, **environment: str) -> ListenerProcess:
+        def start(database_url: str, *arguments: str, first: str = "", **environment: str) -> ListenerProcess:
             if request.config.getoption("--as-worker"):
                 database_url = as_worker(database_url)
             usual = {
@@ -147,7 +148,7 @@ def listener_process(
                 "SHIPSTATION_BASE_URL": shipstation.url,
                 "STATUS_ADDRESS": f"127.0.0.1:{free_port()}",
             }
-            process = ListenerProcess(arguments or ("run",), usual | environment, Path(folder))
+            process = ListenerProcess(arguments or ("run",), usual | environment, Path(folder), first)
             started.append(processes.enter_context(process))
             return process
 

@@ -10,8 +10,9 @@ from listener.cli.bars import TOLD_BY_A_BAR, Bars, has_bars
 from listener.cli.live import LiveStream
 from listener.daemon import Daemon
 from listener.errors import Fatal
-from listener.log import configure, escape
+from listener.log import configure, escape, redactor
 from listener.settings import Settings, read_settings
+from listener.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
 
@@ -44,9 +45,8 @@ def run(dry_run: bool) -> int:
         if settings.log_format == "text" and has_bars(sys.stderr, os.environ):
             return _run_with_bars(settings, dry_run=dry_run)
         configure(settings.log_level, settings.log_format, secrets=settings.secrets())
-        for name in settings.in_the_clear():
-            logger.warning("%s is http: what is sent there can be read on the way", name, extra={"event": "clear"})
-        return Daemon(settings, _say if dry_run else None).run()
+        _warn_of_http(settings)
+        return Daemon(settings, _supervisor(settings), _say if dry_run else None).run()
     except Fatal as fault:
         raise UnusableSettings(str(fault)) from fault
 
@@ -55,9 +55,20 @@ def _run_with_bars(settings: Settings, *, dry_run: bool) -> int:
     live = LiveStream(sys.stderr)
     log = configure(settings.log_level, settings.log_format, live, settings.secrets())
     log.addFilter(lambda record: not (live.is_live and getattr(record, "event", None) in TOLD_BY_A_BAR))
-    daemon = Daemon(settings, (lambda line: live.above(lambda: _say(line))) if dry_run else None)
+    _warn_of_http(settings)
+    say = (lambda line: live.above(lambda: _say(line))) if dry_run else None
+    daemon = Daemon(settings, _supervisor(settings), say)
     with Bars(live, daemon.progress):
         return daemon.run()
+
+
+def _supervisor(settings: Settings) -> Supervisor:
+    return Supervisor(os.environ, redactor(settings.secrets()))
+
+
+def _warn_of_http(settings: Settings) -> None:
+    for name in settings.in_the_clear():
+        logger.warning("%s is http: what is sent there can be read on the way", name, extra={"event": "clear"})
 
 
 def _say(line: str) -> None:

@@ -90,6 +90,11 @@ CHECKS: tuple[Check[Any], ...] = (
     Check("writers", asked(catalog.silent_writers), sessions.judge_silent_writers),
     Check("flags", asked(backlog.flag_rows), steering.judge_flags),
     Check("workflows", asked(backlog.switches), steering.judge_switches),
+    Check(
+        "old scripts",
+        lambda patient: backlog.foreign_runs(patient.database, steering.LATELY_SECONDS),
+        steering.judge_foreign_runs,
+    ),
     Check("idle", asked(backlog.flags_of), steering.judge_idle),
     Check("tables", asked(catalog.read_tables), tables.judge_tables),
     Check("plan", asked(catalog.explain_check), tables.judge_plan),

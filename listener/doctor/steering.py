@@ -5,11 +5,12 @@ from collections.abc import Iterator, Sequence
 
 from listener.doctor.findings import Finding, info, ok, shown, warning
 from listener.doctor.quoting import literal
-from listener.doctor.seen.work import FlagRow, FlagRows, Switch
+from listener.doctor.seen.work import FlagRow, FlagRows, ForeignRun, Switch
 from listener.errors import Rejected
+from listener.events import UPLOAD
 from listener.flags import READERS, Flags, Refusal, as_texts, parse_flags
 from listener.state import DORMANT_SECONDS, KEEPALIVE_SECONDS, OLD_BEHAVIOUR_SECONDS
-from listener.story.wording import command, instant
+from listener.story.wording import command, instant, span
 
 DAY_SECONDS = 86_400
 LOOKS_A_DAY = round(DAY_SECONDS / DORMANT_SECONDS)
@@ -19,6 +20,9 @@ STATEMENTS_OF_A_CYCLE = 4
 
 STATEMENTS_OF_A_LOOK = 50
 """Of two new sessions: LISTEN, lead, look, settle, beat, and a cycle of the sync."""
+
+LATELY_SECONDS = 900.0
+"""Three rounds of a script that runs every 300 s."""
 
 WHERE = "category = 'Polling' and sku is null"
 
@@ -78,6 +82,22 @@ def judge_switches(switches: Sequence[Switch]) -> Iterator[Finding]:
             yield info(sentence, f"{command('resume', switch.workflow_name)} switches it on")
     if all(switch.enabled for switch in switches):
         yield ok("every workflow is switched on")
+
+
+def judge_foreign_runs(runs: Sequence[ForeignRun]) -> Iterator[Finding]:
+    """Nobody else does what a listener that leads does."""
+    for run in runs:
+        moved = f"workflow_controls.last_run_at of {run.workflow_name} moved {span(run.seconds_ago)} ago"
+        if run.beside_us and run.enabled:
+            doubles = ", and two uploaders make double orders" if run.workflow_name == UPLOAD else ""
+            sentence = f"{moved}, which the listener never does: another program does the same work{doubles}"
+            yield warning(sentence, todo=f"stop the old script, or {command('pause', run.workflow_name)}")
+        elif run.beside_us:
+            yield info(f"{moved}: another program does that work, and the listener, switched off, does not")
+        else:
+            yield info(f"{moved}, by another program, when no listener led", "stop it before `listener run` begins")
+    if not runs:
+        yield ok("no other program has done a workflow's work lately")
 
 
 def judge_idle(flags: Flags) -> Iterator[Finding]:

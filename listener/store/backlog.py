@@ -8,6 +8,7 @@ from listener.doctor.seen.work import (
     Calls,
     FlagRow,
     FlagRows,
+    ForeignRun,
     Mirror,
     Oldest,
     Outcomes,
@@ -16,7 +17,7 @@ from listener.doctor.seen.work import (
     Waiting,
     Watermark,
 )
-from listener.events import SYNC
+from listener.events import SYNC, WORKFLOWS
 from listener.flags import Flags, parse_flags
 from listener.state import OLD_BEHAVIOUR_SECONDS
 from listener.store.api_calls import burst_of, calls_a_second
@@ -53,6 +54,27 @@ order by workflow_name
 def switches(connection: Connection) -> tuple[Switch, ...]:
     """Return the workflows' switches."""
     return tuple(connection.cursor(row_factory=class_row(Switch)).execute(SWITCHES_SQL).fetchall())
+
+
+FOREIGN_RUNS_SQL = """
+select w.workflow_name, w.enabled, extract(epoch from localtimestamp - w.last_run_at)::float8 as seconds_ago,
+       %(is_led)s and w.last_run_at > l.since::timestamp as beside_us
+from workflow_controls w, listener.leader l
+where l.id = 1 and w.workflow_name = any (%(ours)s)
+  and w.last_run_at between localtimestamp - pg_catalog.make_interval(secs => %(seconds)s)
+                        and localtimestamp + pg_catalog.make_interval(secs => %(seconds)s)
+order by w.workflow_name
+"""
+
+
+def foreign_runs(connection: Connection, seconds: float) -> tuple[ForeignRun, ...]:
+    """Return which workflows of ours another program has run in the last seconds, by the server's own clock and zone.
+
+    The listener never writes `last_run_at`, so whoever moves it is another.
+    """
+    is_led = read_surroundings(connection).leader is not None
+    parameters = {"is_led": is_led, "ours": [*WORKFLOWS], "seconds": seconds}
+    return tuple(connection.cursor(row_factory=class_row(ForeignRun)).execute(FOREIGN_RUNS_SQL, parameters).fetchall())
 
 
 def flags_of(connection: Connection) -> Flags:

@@ -84,3 +84,14 @@ returning l.order_key
 def write_rows(connection: Connection, keys: Sequence[str]) -> set[str]:
     """Show in `orders_inbox` what the ledger has settled; return the keys whose rows could be written now."""
     return {key for (key,) in connection.execute(WRITE_ROWS_SQL, {"keys": list(keys)})}
+
+
+TO_BE_SHOWN_SQL = """
+select l.order_key from listener.ledger l join orders_inbox o on o.id = l.order_inbox_id
+where l.state in ('accepted', 'adopted') and not l.row_written order by o.id limit 100
+"""
+
+
+def to_be_shown(connection: Connection) -> list[str]:
+    """Return the first of the orders that are at ShipStation, and whose rows do not say so: they were locked."""
+    return [key for (key,) in connection.execute(TO_BE_SHOWN_SQL)]

@@ -1,8 +1,10 @@
 """Keeping the mirror fresh: reading what changed at ShipStation, page by page, within the budget.
 
 One way for all: from the watermark, less an overlap, to the last page. The first reading begins 180 days back and is
-the same, only longer. Fresh is a mirror whose last reading came to its end not long ago; until the first one
-has, single orders are looked up by number. A reading that fails is an error and never an empty list.
+the same, only longer. Fresh is a mirror whose last reading came to its end not long ago, and since this process began:
+before that another uploader may have been at work, and have been ended between its request and its row. Until the first
+reading has come to its end, single orders are looked up by number. A reading that fails is an error and never an empty
+list.
 """
 
 import logging
@@ -48,6 +50,7 @@ class KeepMirror:
         self._budget = budget
         self._metrics = metrics
         self._clock = clock
+        self._began_at = clock()
         self._cursor: Cursor | None = None
         self._cursor_at = 0.0
         self._since: datetime | None = None
@@ -63,7 +66,7 @@ class KeepMirror:
         self._is_shown = False  # how far it is
 
     def load(self, connection: Connection) -> None:
-        """Learn from the database how far the mirror has been read: what another process knows counts."""
+        """Learn from the database how far the mirror has been read."""
         state = mirror.read_state(connection)
         self.is_full, self._cursor, self.pages_left = state.is_full, None, None
         if state.fresh_seconds_ago is not None:
@@ -74,7 +77,8 @@ class KeepMirror:
 
     def is_fresh(self, flags: Flags) -> bool:
         """Whether it holds everything, and was read to the end not longer ago than a cycle of the sync and 30 s."""
-        return self.is_full and self._clock() - self._fresh_at < self._good_for(flags)
+        since = max(self._began_at, self._clock() - self._good_for(flags))
+        return self.is_full and self._fresh_at >= since
 
     def is_fresh_by_now(self, connection: Connection, flags: Flags) -> bool:
         """Whether it is fresh, though perhaps not by our own reading: the sync reads it too, in another thread."""

@@ -7,7 +7,7 @@ before all of them. This one holds them together, and remembers from pass to pas
 import logging
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 import psycopg
 
@@ -19,13 +19,14 @@ from listener.flags import Flags
 from listener.leader import LeadLost
 from listener.metrics import Metrics
 from listener.shipstation.client import ShipStation
-from listener.store import inbox, ledger
+from listener.store import inbox, ledger, rows
 from listener.store.progress import move_polling_state
 from listener.workflows.claim_orders import Claim, claim_orders, show_set_aside
 from listener.workflows.keep_mirror import KeepMirror
 from listener.workflows.prepare_batch import PrepareBatch
 from listener.workflows.resolve_doubt import put_off, resolve_doubt
 from listener.workflows.send_batch import SendBatch, Sent
+from listener.workflows.show_outcomes import show_outcomes
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +95,17 @@ class UploadOrders:
         self._prepare.give_back(connection, flags)
         self._note_waiting(rest_for)
         return self._end(connection, flags, due, done, rest_for)
+
+    def finish(self, connection: Connection, epoch: int, flags: Flags) -> None:
+        """Find out, and show in the rows, what became of what was sent; nothing new goes. For a paused upload."""
+        self._probing = None
+        if self._send.record(connection, epoch, flags):
+            self._doubt_at = 0.0
+        with suppress(NoBudget):  # the next beat has another try
+            self._resolve(connection, epoch, flags)
+        show_outcomes(connection, rows.to_be_shown(connection))
+        _, doubt_in = ledger.seconds_until_due(connection)
+        self._doubt_at = float("inf") if doubt_in is None else self._clock() + doubt_in
 
     def check(
         self,

@@ -1,8 +1,11 @@
 """scripts/start_all.sh, and the plan's own commands over the log that it writes: they tell what the database tells."""
 
 import os
+import re
 import signal
 import subprocess
+import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -11,14 +14,18 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from listener.embedded.postgres import find_binaries, free_port
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.minutes import Figures, total
 from listener.store.minutes import read_minutes
 from tests.support.process import PASSED_ON
+from tests.support.psql import psql
 from tests.support.shop import Connection, insert_order, set_flag, value_of
 from tests.support.wait import eventually
 
-SCRIPT = Path(__file__).parents[2] / "scripts" / "start_all.sh"
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "scripts" / "start_all.sh"
+RUNBOOK = ROOT / "RUNBOOK.md"
 
 # As the plan has them, Phase 5, "Validation Commands".
 SKIPPED = """grep "METRICS: workflow=upload" logs/*.log | grep -c "action=skip\""""
@@ -133,6 +140,73 @@ def test_the_plans_commands_over_the_log_tell_what_the_database_tells(
     assert figures.steps["xml-import"] == figures.checks_of("xml-import") > 0
     assert figures.config_changes == {"accepted": 1}
     assert figures.mirror_age_seconds_max > 0
+
+
+def blocks(language: str) -> list[str]:
+    """Return what stands in RUNBOOK.md between fences of this language."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```$", RUNBOOK.read_text(), re.M | re.S)
+    return [textwrap.dedent(text) for _, text in found]
+
+
+def completion_script() -> list[str]:
+    """Return the commands of the plan's completion script, as the runbook has it."""
+    (script,) = [text for text in blocks("bash") if "FINAL OPTIMIZATION VALIDATION" in text]
+    return [line for line in script.splitlines() if line]
+
+
+def test_the_completion_script_of_the_runbook_passes_a_running_listener(
+    shop: Connection, environment: dict[str, str], tmp_path: Path
+) -> None:
+    environment |= {"STATUS_ADDRESS": f"127.0.0.1:{free_port()}"}
+    path = f"{find_binaries()}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+
+    def run(command: str) -> str:
+        done = subprocess.run(
+            ["bash", "-c", command],
+            env=environment | {"PATH": path},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=30,
+        )
+        assert (done.returncode, done.stderr) == (0, ""), command
+        return done.stdout.strip()
+
+    with started(tmp_path, environment) as listener:
+        insert_order(shop, "DONE-1")
+        eventually(lambda: listener.said("action=process"), timeout=30)
+        eventually(lambda: listener.said("source=heartbeat", times=3), timeout=30)
+        said = [run(command) for command in completion_script()]
+        assert listener.stop() == 0
+    assert said[0] == "=== FINAL OPTIMIZATION VALIDATION ==="
+    assert 0 < float(find(said, r"Average duration: ([\d.]+) ms \(target")) < 1000
+    assert 0 < float(find(said, r"Skip rate: ([\d.]+)% \(target")) <= 100
+    assert 3 <= int(after(said, "CONNECTION HEALTH (target: < 10):")) < 10
+    assert after(said, "FEATURE FLAGS:").splitlines() == [
+        *("fast_polling_enabled|true", "fast_polling_interval|1", "sync_interval|120"),
+    ]
+    assert after(said, "POLLING STATE:").startswith("1|")
+    assert after(said, "ERROR COUNT (should be 0):") == "0"
+    assert after(said, "WORKFLOWS RUNNING (should be 3):") == "3"
+    assert said[-1] == "FINAL STATUS: PASS"
+
+
+def find(said: list[str], pattern: str) -> str:
+    match = re.search(pattern, "\n".join(said))
+    assert match is not None, said
+    return match[1]
+
+
+def after(said: list[str], heading: str) -> str:
+    return said[said.index(heading) + 1]
+
+
+def test_every_query_of_the_runbook_runs(dsn: str) -> None:
+    queries = blocks("sql")
+    assert len("".join(queries).split(";")) > 10
+    for query in queries:
+        psql(dsn, given=query)
 
 
 def test_a_line_of_level_error_is_counted_as_the_plans_command_counts_it(

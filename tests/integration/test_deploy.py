@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from listener.cli.run import UnusableSettings
-from listener.daemon import STOP_WITHIN_SECONDS
+from listener.daemon import DEAD_AFTER_SECONDS, LONGEST_WAIT_SECONDS, STOP_WITHIN_SECONDS
 from listener.settings import read_settings
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +97,14 @@ def test_systemd_gives_up_on_wrong_settings_and_leaves_time_to_stop(unit: Path) 
     service = settings_of(unit)
     assert service["RestartPreventExitStatus"] == [str(UnusableSettings.exit_code)]
     assert int(service["TimeoutStopSec"][0]) > STOP_WITHIN_SECONDS
+
+
+def test_systemd_waits_for_ready_and_watches_a_loop_that_turns_more_often_than_it_looks(unit: Path) -> None:
+    service = settings_of(unit)
+    assert (service["Type"], service["NotifyAccess"]) == (["notify"], ["main"])
+    assert service["TimeoutStartSec"] == ["infinity"], "a database that is away is waited for"
+    assert int(service["WatchdogSec"][0]) / 2 > LONGEST_WAIT_SECONDS
+    assert int(service["WatchdogSec"][0]) > DEAD_AFTER_SECONDS, "the page says that it is dead before it is ended"
 
 
 def test_the_unit_can_be_read_by_more_than_systemd(unit: Path) -> None:

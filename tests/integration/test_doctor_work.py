@@ -78,6 +78,43 @@ def test_who_switched_a_workflow_off_is_told(dsn: str, shop: Connection) -> None
     assert "`listener resume xml-import`" in found.todo
 
 
+def ran(shop: Connection, workflow: str, seconds_ago: float) -> None:
+    """Do what an old script does at the end of its round."""
+    ran_at = "localtimestamp - make_interval(secs => %s)"
+    shop.execute(
+        f"update workflow_controls set last_run_at = {ran_at} where workflow_name = %s".encode(),
+        [seconds_ago, workflow],
+    )
+
+
+def test_an_old_uploader_that_still_runs_beside_a_leader_is_a_warning(dsn: str, shop: Connection) -> None:
+    with psycopg.connect(dsn, autocommit=True, application_name="listener 0a work") as work:
+        work.execute("select pg_advisory_lock(1818850164, 2)")
+        lead(shop, work.info.backend_pid)
+        assert told(dsn, "old scripts")[0].sentence == "no other program has done a workflow's work lately"
+        shop.execute("update listener.leader set since = now() - interval '10 minutes'")
+        ran(shop, "shipstation-upload", 120)
+        found = the_one(dsn, "old scripts", "warning")
+        assert "last_run_at of shipstation-upload moved 2 min ago, which the listener never does" in found.sentence
+        assert "two uploaders make double orders" in found.sentence
+        assert "`listener pause shipstation-upload`" in found.todo
+        switch(shop, "shipstation-upload", on=False)
+        (found,) = told(dsn, "old scripts")
+        assert "switched off, does not" in found.sentence
+
+
+@pytest.mark.parametrize(("seconds_ago", "severity"), [(60, "info"), (3600, "ok")])
+def test_an_old_script_that_ran_before_anybody_led_is_no_fault(
+    dsn: str, shop: Connection, seconds_ago: float, severity: str
+) -> None:
+    ran(shop, "unified-shipstation-sync", seconds_ago)
+    assert [found.severity.value for found in told(dsn, "old scripts")] == [severity]
+    with psycopg.connect(dsn, autocommit=True, application_name="listener 0a work") as work:
+        work.execute("select pg_advisory_lock(1818850164, 2)")
+        lead(shop, work.info.backend_pid)
+        assert [found.severity.value for found in told(dsn, "old scripts")] == [severity]
+
+
 def test_what_an_idle_day_costs_is_told_of_either_policy(dsn: str, shop: Connection) -> None:
     set_flag(shop, "fast_polling_interval", "30")
     awake, asleep = [finding.sentence for finding in told(dsn, "idle")]

@@ -289,3 +289,36 @@ def test_what_is_due_and_cannot_be_claimed_is_left_alone_for_a_second_and_named(
     ours.time.advance(1)
     ours.run_all()
     assert row_of(shop, "A-1")[0] == "uploaded"
+
+
+# While the upload is paused, what it has sent before is still its own.
+
+
+def test_a_paused_upload_shows_the_id_of_an_order_whose_row_was_locked(
+    dsn: str, ours: Leader, shop: Connection, account: ShipStationSimulator
+) -> None:
+    insert(shop, 1)
+    with psycopg.connect(dsn) as clerk:
+        with while_it_sends(ours, account):
+            clerk.execute("select from orders_inbox for update")
+        ours.upload.finish(ours.db, ours.epoch, ours.flags)
+        assert row_of(shop, "A-1")[0] == "awaiting_shipment"
+    insert_order(shop, "B-1")
+    ours.upload.finish(ours.db, ours.epoch, ours.flags)
+    assert statuses(shop) == {"uploaded": 1, "awaiting_shipment": 1}
+    assert ours.sent() == [["A-1"]]
+
+
+def test_a_paused_upload_finds_out_what_became_of_an_order_in_doubt(
+    ours: Leader, shop: Connection, account: ShipStationSimulator
+) -> None:
+    insert(shop, 1)
+    account.inject("drop-after-commit", path=CREATE, times=1)
+    ours.run()
+    account.inject("503", path=LIST, times=2)
+    ours.upload.finish(ours.db, ours.epoch, ours.flags)
+    assert ours.ledger("A-1") == ("unknown",)
+    ours.time.advance(61)
+    ours.upload.finish(ours.db, ours.epoch, ours.flags)
+    assert statuses(shop) == {"uploaded": 1}
+    assert times_made(account) == {"A-1": 1}

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from listener.doctor.checks import CHECKS
+
 ROOT = Path(__file__).parents[2]
 PLAN = (ROOT / "tests" / "acceptance" / "PLAN.md").read_text()
 SECURITY = (ROOT / "SECURITY.md").read_text()
@@ -49,6 +51,13 @@ def test_the_runbook_explains_every_degraded_sentence() -> None:
     sentences = re.findall(r"reasons\.append\(\s*f?\"([^\"{#]+)", source)
     assert len(sentences) > 6
     assert not [begin for begin in sentences if begin.split(":")[0].strip() not in RUNBOOK]
+
+
+def test_the_runbook_names_checks_that_the_doctor_makes() -> None:
+    named = re.findall(r"`listener doctor`(?: sees one that still runs)?:? [^|\n]*", RUNBOOK)
+    checks = {name for text in named for name in re.findall(r"\*([\w ]+)\*", text)}
+    assert len(checks) >= 4
+    assert not checks - {check.name for check in CHECKS}
 
 
 @pytest.mark.parametrize("paper", ["README.md", "RUNBOOK.md", "ARCHITECTURE.md", "SECURITY.md"])

@@ -459,7 +459,7 @@ def test_a_switched_off_upload_neither_checks_nor_passes_but_keeps_its_figures()
     loop.switch(UPLOAD, on=False)
     loop.on(Done())
     (beat,) = [a for a in loop.on(BELL, after=15) if isinstance(a, RunUpload)]
-    assert (beat.job, beat.check) == (Job.BEAT, False)
+    assert (beat.job, beat.check, beat.finish) == (Job.BEAT, False, True)
     assert loop.jobs(Beaten(due=True, fresh=True)) == []
     loop.switch(UPLOAD, on=True)
     assert loop.state.upload.job is Job.PASS

@@ -34,6 +34,16 @@ class Switch:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignRun:
+    """A workflow of ours whose `last_run_at` has moved lately. `beside_us`: since a listener that leads began to."""
+
+    workflow_name: str
+    enabled: bool
+    seconds_ago: float
+    beside_us: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Unsettled:
     """An order that was sent, and of which no outcome is known yet. `total`: how many such there are."""
 
