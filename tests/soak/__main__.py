@@ -4,7 +4,7 @@
 
 Prints a line a minute and a verdict; ends with 1 when something grows, an order was lost or is at ShipStation twice,
 or the listener has logged an ERROR. A kill of the listener is one of the faults, every 20 minutes, in a run of more
-than 80 minutes three times in all. Everything shares this machine, and is removed at the end.
+than 80 minutes three times in all. Everything shares this machine, a Linux, and is removed at the end.
 """
 
 import argparse
