@@ -6,7 +6,7 @@ from listener.database import Connection
 from listener.metrics import Metrics
 from listener.minutes import Minute
 from listener.store.minutes import keep_minutes
-from listener.store.prune import prune
+from listener.store.prune import ROWS_AT_A_TIME, prune
 
 PRUNE_EVERY_SECONDS = 3600.0
 
@@ -18,7 +18,7 @@ class Bookkeeping:
         self._metrics = metrics
         self._clock = clock
         self._dry_run = dry_run
-        self._pruned_at = float("-inf")
+        self._prune_at = float("-inf")
 
     def unwritten(self, *, at_end: bool = False) -> list[Minute]:
         """A dry run finds orders and leaves them: its figures would say nothing of how the listener runs."""
@@ -33,7 +33,10 @@ class Bookkeeping:
         return bool(minutes)
 
     def prune(self, connection: Connection) -> None:
-        """Throw away what is too old, a little at a time, if an hour has passed since the last time."""
-        if self._clock() - self._pruned_at > PRUNE_EVERY_SECONDS:
-            self._pruned_at = self._clock()
-            prune(connection)
+        """Throw away what is too old, a little at a time: once an hour, or at each beat as long as there is so much.
+
+        Else a shop that makes more than a thousand lines an hour would keep what is older for ever.
+        """
+        now = self._clock()
+        if now >= self._prune_at:
+            self._prune_at = now if prune(connection) >= ROWS_AT_A_TIME else now + PRUNE_EVERY_SECONDS

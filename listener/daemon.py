@@ -20,20 +20,7 @@ from listener.alert import Alert
 from listener.budget import SharedWindow
 from listener.ears import Ears
 from listener.errors import Fatal, Transient
-from listener.events import (
-    Action,
-    Event,
-    Led,
-    Nudged,
-    RunImport,
-    RunSync,
-    RunUpload,
-    SessionLost,
-    Simple,
-    Source,
-    Stirred,
-    Stop,
-)
+from listener.events import Action, Event, Led, Nudged, RunImport, RunSync, RunUpload, Simple, Source, Stirred, Stop
 from listener.headway import Headway
 from listener.log import calling_at_errors, redactor
 from listener.metrics import Metrics
@@ -219,8 +206,7 @@ class Daemon:
         self._right_of_way.give_back()
         self._pulse.feel(self._work.socket)
         now, events = time.monotonic(), [ended.event]
-        if isinstance(ended.event, Led | SessionLost):
-            self._publisher.leader(ended.event.leader if isinstance(ended.event, Led) else None)
+        self._publisher.lead(ended.event)
         if isinstance(ended.event, Led) and ended.event.leading:
             self._announce()
         elif isinstance(ended.event, Led) and self._dry_run:

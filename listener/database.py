@@ -93,8 +93,11 @@ def connect_work(url: str, name: str) -> Connection:
 
 
 def prepare_to_listen(connection: Connection) -> None:
-    """Give a LISTEN session our settings. It holds no lock, so that it may be silent for as long as it likes."""
-    make_ours(connection, _since_14(connection, NO_IDLE_LIMIT))
+    """Give a LISTEN session our settings. It holds no lock, so that it may be silent for as long as it likes.
+
+    But not when this host has vanished: for hours it would count as one that listens.
+    """
+    make_ours(connection, WORK_SETTINGS | _since_14(connection, NO_IDLE_LIMIT))
 
 
 def limit_idling(connection: Connection, *, limited: bool) -> None:

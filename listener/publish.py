@@ -6,7 +6,7 @@ from math import isinf
 
 from listener.ages import FirstSeen
 from listener.database import UNINSTALLED
-from listener.events import IMPORT, SYNC, UPLOAD, Leader, Phase
+from listener.events import IMPORT, SYNC, UPLOAD, Event, Led, Phase, SessionLost
 from listener.metrics import Metrics
 from listener.snapshot import Fields
 from listener.state import State
@@ -88,9 +88,10 @@ class Publisher:
             backoff_until=_instant(sync.due_at, now) if sync.backing_off else None,
         )
 
-    def leader(self, leader: Leader | None) -> None:
-        """Show who leads; None: that is not known."""
-        self._metrics.set(leader=leader)
+    def lead(self, event: Event) -> None:
+        """Show who leads, if the event tells; of whom, without a session, nobody knows."""
+        if isinstance(event, Led | SessionLost):
+            self._metrics.set(leader=event.leader if isinstance(event, Led) else None)
 
     def triggers(self, missing: list[str]) -> None:
         """Show which triggers do not stand, as a beat or a look saw them."""

@@ -18,6 +18,7 @@ from listener.events import (
     Done,
     Failed,
     Imported,
+    Job,
     Led,
     Listening,
     ListenLost,
@@ -51,7 +52,8 @@ def _rang(state: State, event: Rang, now: float) -> State:
     if event.channel in (Channel.FLAGS, Channel.WORKFLOWS):
         return replace(state, config_rang=True)
     if event.channel == Channel.LEADER:
-        return upload_becomes(state, due_at=now) if not state.leading else state
+        trying = u.job is Job.LEAD  # in vain perhaps, a moment too early
+        return state if state.leading else upload_becomes(state, due_at=now, rung=trying)
     state = replace(state, missed_at=inf)
     if u.phase not in (Phase.ASLEEP, Phase.SETTLING):
         return state  # AWAKE looks again before it sleeps; RESTING would not act on it
@@ -121,9 +123,10 @@ def _upload_terms(state: State) -> tuple[object, ...]:
 
 def _led(state: State, event: Led, now: float) -> State:
     if not event.leading:
-        return upload_becomes(state, job=None, due_at=now + LEAD_EVERY_SECONDS, lost="")
+        due_at = now if state.upload.rung else now + LEAD_EVERY_SECONDS
+        return upload_becomes(state, job=None, due_at=due_at, lost="", rung=False)
     source = Source.RECONNECT if state.upload.led_before else Source.STARTUP
-    state = upload_becomes(state, job=None, led_before=True, rethink=False, lost="")
+    state = upload_becomes(state, job=None, led_before=True, rethink=False, lost="", rung=False)
     state = upload_becomes(state, kept_alive_at=now + KEEPALIVE_SECONDS)
     state = replace(state, foreign=event.foreign, epoch=event.epoch, look_at=now + LOOK_EVERY_SECONDS)
     state = replace(state, beat_at=min(state.beat_at, now + FIRST_BEAT_SECONDS))

@@ -29,7 +29,6 @@ from listener.events import (
     Led,
     RunUpload,
     SessionLost,
-    Source,
 )
 from listener.flags import Flags
 from listener.metrics import Metrics
@@ -228,7 +227,8 @@ class WorkSession:
         leader.must_be(self._epoch, seen.epoch)
         self._books.prune(connection)
         if action.check:
-            self._note_beat(seen, (self._clock() - started) * 1000)
+            self._upload.note_beat(seen.due, started)
+            self._seen_due = seen.due
         revived = revive_completed(connection) if seen.incomplete and action.check and not self._dry_run else 0
         self._seen_due += revived
         fresh, restless = seen.fresh > 0 and not self._dry_run, seen.incomplete or bool(seen.missing_triggers)
@@ -238,14 +238,6 @@ class WorkSession:
         event = Beaten(seen.due + revived > 0, fresh=fresh, restless=restless, muted=muted, foreign=foreign)
         muffled_by = self._silence.kept_from_us_by(connection)
         return Ended(event, seen, rang=probe if seen.rang else "", began_at=started, muffled_by=muffled_by)
-
-    def _note_beat(self, seen: BeatRow, duration_ms: float) -> None:
-        action, source = "process" if seen.due else "skip", Source.HEARTBEAT.value
-        self._metrics.check(
-            "upload", exists=seen.due > 0, count=seen.due, duration_ms=duration_ms, action=action, source=source
-        )
-        self._seen_due = seen.due
-        self._upload.note_count(seen.due)
 
     def _gone_wrong(self, action: RunUpload, error: Exception) -> Event:
         """Tell a lost session from a failed step; log each state once.

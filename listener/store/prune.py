@@ -1,7 +1,7 @@
 """What we keep, and for how long. Receipts stay for good; the rest is taken away a little at a time.
 
 Each table grows at one end, so what is too old is found at the other: a thousand rows of it are looked at, however long
-the table is, and an hour later the next thousand.
+the table is, and the next thousand another time.
 """
 
 from listener.database import Connection
@@ -14,31 +14,34 @@ MINUTE_DAYS_KEPT = 14
 MIRROR_DAYS_KEPT = 200
 """Longer than the first reading goes back, so that what it has brought is not taken away by the first pruning."""
 
+ROWS_AT_A_TIME = 1000
+"""Of each table."""
+
 _PRUNE = """
 delete from listener.{table} where id in (
-    select id from (select id, at from listener.{table} order by id limit 1000) oldest
+    select id from (select id, at from listener.{table} order by id limit {rows}) oldest
     where at < now() - interval '{days} days')
 """
-PRUNE_SQL = {table: _PRUNE.format(table=table, days=days) for table, days in DAYS_KEPT.items()}
+PRUNE_SQL = {table: _PRUNE.format(table=table, days=days, rows=ROWS_AT_A_TIME) for table, days in DAYS_KEPT.items()}
 
 PRUNE_MINUTES_SQL = f"""
 delete from listener.minutes where minute in (
     select minute from listener.minutes where minute < now() - interval '{MINUTE_DAYS_KEPT} days'
-    order by minute limit 1000)
+    order by minute limit {ROWS_AT_A_TIME})
 """
 
 # An order that changes stays, whenever it was made; the order by is that of an index.
 PRUNE_MIRROR_SQL = f"""
 delete from listener.mirror where shipstation_order_id in (
     select shipstation_order_id from listener.mirror
-    where modified_at < now() - interval '{MIRROR_DAYS_KEPT} days' order by modified_at limit 1000)
+    where modified_at < now() - interval '{MIRROR_DAYS_KEPT} days' order by modified_at limit {ROWS_AT_A_TIME})
 """
 
 # What a row shows of an order is remembered as long as the order itself.
 PRUNE_LINKS_SQL = f"""
 delete from listener.links where shipstation_order_id in (
     select shipstation_order_id from listener.links
-    where modified_at < now() - interval '{MIRROR_DAYS_KEPT} days' order by modified_at limit 1000)
+    where modified_at < now() - interval '{MIRROR_DAYS_KEPT} days' order by modified_at limit {ROWS_AT_A_TIME})
 """
 
 

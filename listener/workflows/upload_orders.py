@@ -130,6 +130,11 @@ class UploadOrders:
         self.note_count(count)
         return count
 
+    def note_beat(self, due: int, started: float) -> None:
+        """Take a heartbeat's look, begun at `started`, for the check that it is."""
+        self._note_check(due > 0, due, started, "process" if due else "skip", Source.HEARTBEAT)
+        self.note_count(due)
+
     def note_count(self, due: int) -> None:
         """Log the number of due orders when it changed."""
         if due and due != self._last_count:

@@ -98,6 +98,7 @@ def test_a_leader_whose_network_goes_away_is_replaced_and_stands_by_when_it_come
     here.pull_the_cable()
     insert_order(scene.shop, "NET-3")
     second.wait_for(r"Leading \(epoch 2, 1 orders in doubt", 30)
+    eventually(lambda: value_of(scene.shop, LISTENING), lambda n: n == 1, timeout=30)
     scene.assert_once("NET-2", "NET-3")
     hold.release()  # the first one's request arrives only now
     here.plug_it_in()

@@ -1,6 +1,7 @@
 """The status page in a real browser, beside a real listener: what a person sees while orders come and things break."""
 
 import re
+import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
@@ -134,6 +135,17 @@ def test_a_deaf_listener_says_so(
         page = window(process).page
         expect(page.locator("#reasons")).to_contain_text("set LISTEN_DATABASE_URL to a direct one")
         expect(page.locator("#missed-note")).to_contain_text("deaf")
+
+
+def test_a_standby_names_the_one_that_leads(
+    dsn: str, asleep: ListenerProcess, listener_process: Start, window: Open
+) -> None:
+    standby = listener_process(dsn)
+    standby.wait_status(lambda status: status["leader"])
+    page = window(standby).page
+    leads = f"process {asleep.pid} on {socket.gethostname()} leads"
+    expect(page.locator("#reasons")).to_contain_text(f"This listener stands by: {leads}, for ")
+    expect(page.locator("#since")).to_contain_text(f"{leads}, for ")
 
 
 def test_when_the_database_is_away_for_the_page_alone_it_says_so_and_goes_on(

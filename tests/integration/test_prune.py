@@ -6,7 +6,9 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from listener.bookkeeping import Bookkeeping
 from listener.database import Connection
+from listener.metrics import Metrics
 from listener.store.prune import DAYS_KEPT, MIRROR_DAYS_KEPT, prune
 
 
@@ -44,6 +46,21 @@ def test_a_line_older_than_its_days_goes_and_a_younger_one_stays(db: Connection,
 def test_a_thousand_lines_go_at_a_time(db: Connection) -> None:
     db.execute(INSERT["api_calls"].format(many="from generate_series(1, 1500)").encode(), [3])
     assert [prune(db), prune(db), prune(db)] == [1000, 500, 0]
+
+
+def test_as_long_as_a_thousand_lines_go_every_beat_takes_some_and_then_one_an_hour(db: Connection) -> None:
+    clock = [0.0]
+    books = Bookkeeping(Metrics("test"), lambda: clock[0], dry_run=False)
+
+    def left_after(now: float) -> int:
+        clock[0] = now
+        books.prune(db)
+        return count(db, "api_calls")
+
+    db.execute(INSERT["api_calls"].format(many="from generate_series(1, 2500)").encode(), [3])
+    assert [left_after(now) for now in (0, 15, 30)] == [1500, 500, 0]
+    db.execute(INSERT["api_calls"].format(many="").encode(), [3])
+    assert [left_after(now) for now in (45, 3600, 3630)] == [1, 1, 0]
 
 
 def test_the_mirror_forgets_what_did_not_change_for_long_whenever_it_was_made(db: Connection) -> None:

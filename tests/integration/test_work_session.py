@@ -179,6 +179,15 @@ def test_before_there_is_a_session_there_is_none_to_doze(loop: Loop) -> None:
     assert loop.session.run(RunUpload(Job.DOZE, Source.STARTUP), Flags()).event == Done()
 
 
+def test_what_a_new_leader_has_rehearsed_stays_prepared(loop: Loop) -> None:
+    loop.on(Listening(deaf=False), CONFIGURED)
+    session = loop.session._standing()
+    for _ in range(2):  # what psycopg takes for prepared is
+        assert who_leads(session) is not None
+    prepared = value_of(session, "select string_agg(statement, ' ') from pg_prepared_statements")
+    assert "insert into listener.ledger" in prepared
+
+
 # What PostgreSQL 13 does not tell yet counts as none.
 PLANNED_SQL = "select sum(coalesce((to_jsonb(p) ->> 'custom_plans')::integer, 0)) from pg_prepared_statements p"
 

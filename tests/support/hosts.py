@@ -85,7 +85,7 @@ class Network:
 @contextmanager
 def network() -> Iterator[Network]:
     """Lay a network, or skip the test where that can't be done."""
-    if reason := _why_not():
+    if reason := why_not():
         if os.environ.get("LISTENER_HOSTS") == "required":
             pytest.fail(f"LISTENER_HOSTS=required, but {reason}")
         pytest.skip(f"no hosts of their own here: {reason}")
@@ -106,7 +106,8 @@ def server_on(net: Network) -> Iterator[EmbeddedPostgres]:
         yield server
 
 
-def _why_not() -> str:
+def why_not() -> str:
+    """Return why no network can be laid here; '' where it can."""
     if os.geteuid() != 0:
         return "only root may lay a network"
     if shutil.which("ip") is None:

@@ -443,6 +443,16 @@ def test_a_leader_that_comes_back_reads_flags_and_switches_before_it_does_anythi
     assert loop.jobs(Configured(loop.flags, loop.enabled)) == [Job.PASS]
 
 
+def test_a_leader_that_steps_down_during_a_try_is_tried_for_again_at_once() -> None:
+    loop = Loop()
+    loop.on()
+    assert loop.jobs(Listening(deaf=False), Configured(Flags(), frozenset(WORKFLOWS))) == [Job.LEAD]
+    assert loop.jobs(Rang(Channel.LEADER)) == []
+    assert loop.jobs(Led(leading=False)) == [Job.LEAD]
+    assert loop.jobs(Led(leading=False)) == [], "once"
+    assert loop.jobs(after=1) == [Job.LEAD]
+
+
 def test_a_standby_tries_each_second_and_when_the_leader_steps_down() -> None:
     loop = Loop()
     loop.on()
