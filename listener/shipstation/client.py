@@ -6,6 +6,7 @@ credentials must not travel). An answer is read up to 16 MB and within one deadl
 """
 
 import json
+import math
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -63,11 +64,19 @@ class Answer:
     duration_ms: float
 
     def json(self) -> Any:
-        """Return the decoded body. Raises NoAnswer when it is no JSON (maintenance pages are HTML)."""
+        """Return the decoded body. Raises NoAnswer when it is no JSON (maintenance pages are HTML).
+
+        A number that is none (NaN, 1e999) is null: PostgreSQL takes it in no JSON, and one must not spoil a page.
+        """
         try:
-            return json.loads(self.body)
+            return json.loads(self.body, parse_constant=lambda _: None, parse_float=_finite)
         except (ValueError, RecursionError) as error:
             raise NoAnswer(f"ShipStation answered {self.status} with something that is not JSON") from error
+
+
+def _finite(digits: str) -> float | None:
+    number = float(digits)
+    return number if math.isfinite(number) else None
 
 
 def is_throttled(answer: Answer) -> bool:
