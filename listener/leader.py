@@ -5,9 +5,12 @@ the epoch is not its own. A deaf listener holds no session locks (its session ma
 leads by a lease in the same row instead.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import psycopg
 
-from listener.database import Connection, Later, is_uninstalled
+from listener.database import Connection, is_uninstalled
 from listener.errors import Transient
 from listener.locks import LEADER_KEY, LOCK_CLASS
 
@@ -68,24 +71,20 @@ def renew_lease(connection: Connection, epoch: int) -> bool:
     return connection.execute(RENEW_SQL, [epoch]).rowcount == 1
 
 
-STAND_FAST_SQL = "select epoch, coalesce(lease_until < now(), false) from listener.leader where id = 1 for share"
+STAND_FAST_SQL = """
+select epoch, coalesce(lease_until < now(), false) as is_over from listener.leader where id = 1 for share
+"""
 
 
 def stand_fast(connection: Connection, epoch: int) -> None:
     """Hold the epoch still for this transaction. Raises LeadLost when it is over: another leads now."""
-    standing_fast(connection, epoch)()
+    require_lead(connection.execute(STAND_FAST_SQL).fetchone(), epoch)
 
 
-def standing_fast(connection: Connection, epoch: int) -> Later[None]:
-    """The same for a pipeline, whose next statements need not wait: call what this returns before they are believed."""
-    held = connection.execute(STAND_FAST_SQL)
-
-    def stand() -> None:
-        row = held.fetchone()
-        if not row or row[0] != epoch or row[1]:
-            raise LeadLost("another listener leads now: this one stands by")
-
-    return stand
+def require_lead(held: Sequence[Any] | None, epoch: int) -> None:
+    """Raise LeadLost unless this answer to STAND_FAST_SQL says that the epoch is not over."""
+    if not held or held[0] != epoch or held[1]:
+        raise LeadLost("another listener leads now: this one stands by")
 
 
 class LeadLost(Transient):

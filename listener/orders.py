@@ -84,7 +84,8 @@ def order_key(number: str) -> str:
 
     Letter by letter and blanks only, because that is what Postgres does: str.upper() alone would make ß two letters.
     """
-    return "".join(_upper(letter) for letter in number.strip(" "))
+    number = number.strip(" ")
+    return number.upper() if number.isascii() else "".join(_upper(letter) for letter in number)
 
 
 def shipstation_key(number: str, again: int = 1) -> str:

@@ -193,7 +193,7 @@ class WorkSession:
         self._look_around(self._connection)
         self._upload.begin(self._connection, epoch, flags)
         doubtful = ledger.doubt_what_was_sent(self._connection, epoch)
-        rehearse(self._connection)
+        rehearse(self._connection, epoch)
         logger.info("Leading (epoch %d, %d orders in doubt)", epoch, doubtful, extra={"event": "leading"})
         return True
 
