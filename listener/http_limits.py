@@ -1,13 +1,15 @@
 """Limits on an HTTP answer: a deadline for all of it, however slowly it drips in, and a size.
 
-A socket's timeout counts from byte to byte, so that a server that sends one a second is never late. Here a timer shuts
+A socket's timeout counts from byte to byte, so that a server that sends one a second is never late. Here a thread shuts
 the connection's socket when the time is up; whoever reads from it then gets an error like that of any lost connection.
 """
 
 import socket
 import threading
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
+from math import inf
 from typing import Any
 
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager
@@ -24,7 +26,7 @@ class _Watched:
     """Makes itself known as the connection of this thread's request. Mixed into urllib3's two kinds of connection."""
 
     def request(self, *arguments: Any, **options: Any) -> Any:
-        _in_use.request["connection"] = self
+        _in_use.request.connection = self
         return super().request(*arguments, **options)  # type: ignore[misc]
 
 
@@ -51,31 +53,75 @@ def watched_pool(**options: Any) -> PoolManager:
     return pool
 
 
+class _Request:
+    """A request under way, and its connection as soon as it has one."""
+
+    def __init__(self, due_at: float) -> None:
+        self.due_at = due_at
+        self.connection: Any = None
+        self.is_late = False
+
+    def shut(self) -> None:
+        self.is_late = True
+        used = getattr(self.connection, "sock", None)
+        if used is not None:
+            with suppress(OSError):  # it was closed a moment ago
+                used.shutdown(socket.SHUT_RDWR)
+
+
+class _Watch:
+    """One thread for all deadlines of the process: a request need not wait until one of its own has started.
+
+    It sleeps until the first of them. What ended in time does not wake it, so that it finds nothing to do then.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._requests: set[_Request] = set()
+        self._wakes_at = inf
+        self._thread: threading.Thread | None = None
+
+    def begin(self, request: _Request) -> None:
+        with self._changed:
+            self._requests.add(request)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="listener-deadlines", daemon=True)
+                self._thread.start()
+            elif request.due_at < self._wakes_at:
+                self._changed.notify()
+
+    def end(self, request: _Request) -> None:
+        with self._changed:
+            self._requests.discard(request)
+
+    def _run(self) -> None:
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                for late in [request for request in self._requests if request.due_at <= now]:
+                    self._requests.remove(late)
+                    late.shut()
+                self._wakes_at = min((request.due_at for request in self._requests), default=inf)
+                self._changed.wait(None if self._wakes_at == inf else self._wakes_at - now)
+
+
+_watch = _Watch()
+
+
 @contextmanager
 def deadline(seconds: float) -> Iterator[None]:
     """Shut the socket of the request made inside, in this thread and on a watched pool, when the time is up.
 
     Raises TimeoutError then, whatever the reader made of it: headers that break off look like an answer to some.
     """
-    request: dict[str, Any] = {}
-    _in_use.request = request
-    timer = threading.Timer(seconds, _shut, [request])
-    timer.daemon = True
-    timer.start()
+    request = _in_use.request = _Request(time.monotonic() + seconds)
+    _watch.begin(request)
     try:
         yield
     finally:
-        timer.cancel()
-        if "late" in request:
+        _watch.end(request)
+        if request.is_late:
             raise TimeoutError(f"no whole answer within {seconds:.0f} s")
-
-
-def _shut(request: dict[str, Any]) -> None:
-    request["late"] = True
-    connection = getattr(request.get("connection"), "sock", None)
-    if connection is not None:
-        with suppress(OSError):  # it was closed a moment ago
-            connection.shutdown(socket.SHUT_RDWR)
 
 
 def body_parts(response: BaseHTTPResponse, largest: int) -> Generator[bytes, None, None]:
