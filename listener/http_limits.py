@@ -1,6 +1,6 @@
 """Limits on an HTTP answer: a deadline for all of it, however slowly it drips in, and a size.
 
-A socket's timeout counts from byte to byte, so that a server that sends one a second is never late. Here a timer shuts
+A socket's timeout counts from byte to byte, so that a server that sends one a second is never late. Here a thread shuts
 the connection's socket when the time is up; whoever reads from it then gets an error like that of any lost connection.
 
 And a limit on a request: it may be asked, before each piece of it goes to the socket, whether it still may leave.
@@ -8,8 +8,10 @@ And a limit on a request: it may be asked, before each piece of it goes to the s
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
+from math import inf
 from typing import Any
 
 from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager
@@ -45,20 +47,20 @@ class _Watched:
     connect: Callable[[], None]
 
     def request(self, *arguments: Any, **options: Any) -> Any:
-        _in_use.request["connection"] = self
+        _in_use.request.connection = self
         return super().request(*arguments, **options)  # type: ignore[misc]
 
     def send(self, data: Any) -> None:
-        request = _in_use.request
-        if request["may_leave"] is None:
+        request: _Request = _in_use.request
+        if request.may_leave is None:
             super().send(data)  # type: ignore[misc]
             return
         if self.sock is None:
             self.connect()  # first: it takes its time
         for start in range(0, len(data), PIECE):
-            if not request["may_leave"]():
-                raise Withheld(begun="begun" in request)
-            request["begun"] = True
+            if not request.may_leave():
+                raise Withheld(begun=request.has_begun)
+            request.has_begun = True
             super().send(data[start : start + PIECE])  # type: ignore[misc]
 
 
@@ -85,6 +87,63 @@ def watched_pool(**options: Any) -> PoolManager:
     return pool
 
 
+class _Request:
+    """A request under way, and its connection as soon as it has one. `has_begun`: a part of it has left."""
+
+    def __init__(self, due_at: float, may_leave: Callable[[], bool] | None) -> None:
+        self.due_at = due_at
+        self.may_leave = may_leave
+        self.has_begun = False
+        self.connection: Any = None
+        self.is_late = False
+
+    def shut(self) -> None:
+        self.is_late = True
+        used = getattr(self.connection, "sock", None)
+        if used is not None:
+            with suppress(OSError):  # it was closed a moment ago
+                used.shutdown(socket.SHUT_RDWR)
+
+
+class _Watch:
+    """One thread for all deadlines of the process: a request need not wait until one of its own has started.
+
+    It sleeps until the first of them. What ended in time does not wake it, so that it finds nothing to do then.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._requests: set[_Request] = set()
+        self._wakes_at = inf
+        self._thread: threading.Thread | None = None
+
+    def begin(self, request: _Request) -> None:
+        with self._changed:
+            self._requests.add(request)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="listener-deadlines", daemon=True)
+                self._thread.start()
+            elif request.due_at < self._wakes_at:
+                self._changed.notify()
+
+    def end(self, request: _Request) -> None:
+        with self._changed:
+            self._requests.discard(request)
+
+    def _run(self) -> None:
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                for late in [request for request in self._requests if request.due_at <= now]:
+                    self._requests.remove(late)
+                    late.shut()
+                self._wakes_at = min((request.due_at for request in self._requests), default=inf)
+                self._changed.wait(None if self._wakes_at == inf else self._wakes_at - now)
+
+
+_watch = _Watch()
+
+
 @contextmanager
 def deadline(seconds: float, may_leave: Callable[[], bool] | None = None) -> Iterator[None]:
     """Shut the socket of the request made inside, in this thread and on a watched pool, when the time is up.
@@ -92,25 +151,14 @@ def deadline(seconds: float, may_leave: Callable[[], bool] | None = None) -> Ite
     Raises TimeoutError then, whatever the reader made of it: headers that break off look like an answer to some. The
     request raises Withheld as soon as `may_leave` says no.
     """
-    request: dict[str, Any] = {"may_leave": may_leave}
-    _in_use.request = request
-    timer = threading.Timer(seconds, _shut, [request])
-    timer.daemon = True
-    timer.start()
+    request = _in_use.request = _Request(time.monotonic() + seconds, may_leave)
+    _watch.begin(request)
     try:
         yield
     finally:
-        timer.cancel()
-        if "late" in request:
+        _watch.end(request)
+        if request.is_late:
             raise TimeoutError(f"no whole answer within {seconds:.0f} s")
-
-
-def _shut(request: dict[str, Any]) -> None:
-    request["late"] = True
-    connection = getattr(request.get("connection"), "sock", None)
-    if connection is not None:
-        with suppress(OSError):  # it was closed a moment ago
-            connection.shutdown(socket.SHUT_RDWR)
 
 
 def body_parts(response: BaseHTTPResponse, largest: int) -> Generator[bytes, None, None]:

@@ -7,11 +7,13 @@ leads by a lease in the same row instead.
 
 import os
 import socket
+from collections.abc import Sequence
+from typing import Any
 
 import psycopg
 from psycopg.rows import class_row
 
-from listener.database import Connection, Later, is_uninstalled
+from listener.database import Connection, is_uninstalled
 from listener.errors import Transient
 from listener.events import Leader
 from listener.locks import LEADER_KEY, LOCK_CLASS
@@ -100,23 +102,19 @@ def renew_lease(connection: Connection, epoch: int, *, hearing: bool) -> None:
         raise LeadLost("the lease has run out: another listener may lead")
 
 
-STAND_FAST_SQL = "select epoch, coalesce(lease_until < now(), false) from listener.leader where id = 1 for share"
+STAND_FAST_SQL = """
+select epoch, coalesce(lease_until < now(), false) as is_over from listener.leader where id = 1 for share
+"""
 
 
 def stand_fast(connection: Connection, epoch: int) -> None:
     """Hold the epoch still for this transaction. Raises LeadLost when it is over: another leads now."""
-    standing_fast(connection, epoch)()
+    require_lead(connection.execute(STAND_FAST_SQL).fetchone(), epoch)
 
 
-def standing_fast(connection: Connection, epoch: int) -> Later[None]:
-    """The same for a pipeline, whose next statements need not wait: call what this returns before they are believed."""
-    held = connection.execute(STAND_FAST_SQL)
-
-    def stand() -> None:
-        row = held.fetchone()
-        must_be(epoch, row[0] if row and not row[1] else 0)
-
-    return stand
+def require_lead(held: Sequence[Any] | None, epoch: int) -> None:
+    """Raise LeadLost unless this answer to STAND_FAST_SQL says that the epoch is not over."""
+    must_be(epoch, held[0] if held and not held[1] else 0)
 
 
 def must_be(epoch: int, seen: int) -> None:

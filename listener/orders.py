@@ -91,7 +91,8 @@ def order_key(number: str) -> str:
     Which letters have a capital is the database's locale's to say; in C, only a to z. So what stands in a table is
     compared there, and a key that has to be one order's alone is made of the table's.
     """
-    return "".join(_upper(letter) for letter in number.strip(" "))
+    number = number.strip(" ")
+    return number.upper() if number.isascii() else "".join(_upper(letter) for letter in number)
 
 
 def shipstation_key(key: str, again: int = 1) -> str:

@@ -189,7 +189,7 @@ class WorkSession:
         self._whereabouts.look_around(self._connection)
         self._upload.begin(self._connection, epoch, flags)
         doubtful = ledger.doubt_what_was_sent(self._connection, epoch)
-        rehearse(self._connection)
+        rehearse(self._connection, epoch)
         logger.info("Leading (epoch %d, %d orders in doubt)", epoch, doubtful, extra={"event": "leading"})
         return Led(True, self._whereabouts.difference, epoch, leader.who_leads(self._connection))
 

@@ -5,7 +5,6 @@ to `limit` calls. Counting journal rows would be no limit: two processes that bo
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 from listener.database import Connection, Later
 from listener.store.inbox import CHECK_SQL
@@ -30,20 +29,18 @@ second: a few too many in an hour, and no order."""
 
 # clock_timestamp(), because the time a transaction began says nothing of now. A clock that was set back refills
 # nothing and costs no more than the refill of that time.
-_TAKE = f"""
-with unhurried as ({UNHURRIED}),{{and_due}}
-filled as (
-    select least(%(burst)s, tokens + greatest(0, extract(epoch from clock_timestamp() - refilled_at)) * %(rate)s)
-        as tokens
-    from listener.budget, unhurried where id = 1 for update of budget),
+FILLED = "least(%(burst)s, tokens + greatest(0, extract(epoch from clock_timestamp() - refilled_at)) * %(rate)s)"
+
+TAKE_SQL = f"""
+with unhurried as ({UNHURRIED}),
+filled as (select {FILLED} as tokens from listener.budget, unhurried where id = 1 for update of budget),
 taken as (
     update listener.budget b set tokens = f.tokens - %(calls)s, refilled_at = clock_timestamp()
-    from filled f where b.id = 1 and f.tokens >= %(needed)s{{when}} returning b.id),
+    from filled f where b.id = 1 and f.tokens >= %(needed)s returning b.id),
 noted as (
     insert into listener.api_calls (endpoint) select unnest(%(endpoints)s::text[]) from taken returning id)
-select array(select id from noted order by id), {{also}}
+select array(select id from noted order by id), (select (%(needed)s - tokens) / %(rate)s from filled)
 """
-TAKE_SQL = _TAKE.format(and_due="", when="", also="(select (%(needed)s - tokens) / %(rate)s from filled)")
 
 
 def take_calls(
@@ -54,36 +51,37 @@ def take_calls(
     leaving: so many calls must be left for others afterwards.
     On its own, in autocommit: never inside a claim's transaction, which would hold the one row that all share.
     """
-    row = connection.execute(TAKE_SQL, _bucket(limit, endpoints, leaving)).fetchone()
+    calls = len(endpoints)
+    parameters = {**_bucket(limit, calls, leaving), "calls": calls, "endpoints": list(endpoints)}
+    row = connection.execute(TAKE_SQL, parameters).fetchone()
     ids, wait = row if row else ([], 1.0)
     return (ids, 0.0) if ids else ([], max(0.05, float(wait or 1.0)))
 
 
-TAKE_WHEN_DUE_SQL = _TAKE.format(
-    and_due=f" due as materialized ({CHECK_SQL}),",
-    when=" and (select count from due) > 0",
-    also="(select count from due)",
-)
+# The condition is looked at again when the row was another process's meanwhile: no token is taken twice.
+TAKE_WHEN_DUE_SQL = f"""
+with unhurried as ({UNHURRIED}),
+due as materialized ({CHECK_SQL}),
+taken as (
+    update listener.budget set tokens = {FILLED} - 1, refilled_at = clock_timestamp()
+    from unhurried where id = 1 and {FILLED} >= %(needed)s and (select count from due) > 0 returning id),
+noted as (insert into listener.api_calls (endpoint) select %(endpoint)s from taken returning id)
+select (select count from due), (select id from noted)
+"""
 
 
 def take_when_due(
     connection: Connection, limit: int, endpoint: str, *, leaving: int = 0
 ) -> Later[tuple[int, int | None]]:
     """Make the check, and take a call if an order is due: (how many are due, the id of the call in the journal)."""
-    taken = connection.execute(TAKE_WHEN_DUE_SQL, _bucket(limit, [endpoint], leaving))
-
-    def answer() -> tuple[int, int | None]:
-        ids, count = taken.fetchone() or ([], 0)
-        return count, ids[0] if ids else None
-
-    return answer
+    parameters = {**_bucket(limit, 1, leaving), "endpoint": endpoint}
+    taken = connection.execute(TAKE_WHEN_DUE_SQL, parameters)
+    return lambda: taken.fetchone() or (0, None)
 
 
-def _bucket(limit: int, endpoints: Sequence[str], leaving: int) -> dict[str, Any]:
-    burst, calls = burst_of(limit), len(endpoints)
-    needed = max(calls, min(calls + leaving, burst))
-    rate = calls_a_second(limit)
-    return {"burst": burst, "rate": rate, "calls": calls, "needed": needed, "endpoints": list(endpoints)}
+def _bucket(limit: int, calls: int, leaving: int) -> dict[str, float]:
+    burst = burst_of(limit)
+    return {"burst": burst, "rate": calls_a_second(limit), "needed": max(calls, min(calls + leaving, burst))}
 
 
 NOTE_SQL = f"""

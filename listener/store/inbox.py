@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from listener.database import Connection, Later
+from listener.leader import STAND_FAST_SQL, require_lead
 from listener.orders import MOST_LINES, Address, Item, Order
 from listener.store.mirror import There
 from listener.store.outside import age_in_days, day, text
@@ -78,7 +79,8 @@ def due_rows(connection: Connection, limit: int, locked: Sequence[int]) -> dict[
 # OFFSET 0 as in HELD: what is held is left out before more is asked of it.
 # The server keeps the ids of our rows for READ_SQL, so that it need not wait for us to repeat them.
 CLAIM_SQL = f"""
-with due as materialized (
+with lead as materialized ({STAND_FAST_SQL}),
+due as materialized (
     select o.id
     from (select o.id, o.order_number from orders_inbox o
           where {DUE} and o.id <> all (%(locked)s::integer[]) order by o.id offset 0) o
@@ -88,7 +90,8 @@ with due as materialized (
 ours as materialized (
     select o.id from orders_inbox o where o.id = any (array(select id from due)) and {PENDING}
     order by o.id for update skip locked)
-select array(select id from due), pg_catalog.set_config('listener.claimed', array(select id from ours)::text, true)
+select array(select id from due), pg_catalog.set_config('listener.claimed', array(select id from ours)::text, true),
+       (select epoch from lead), (select is_over from lead)
 """
 
 _ADDRESS_COLUMNS = ("name", "company", "street1", "street2", "city", "state", "postal_code", "country", "phone")
@@ -203,13 +206,18 @@ class Claimed:
     locked: tuple[int, ...]
 
 
-def claim_due_rows(connection: Connection, limit: int, locked: Sequence[int], together: int | None) -> Claimed:
-    """Lock up to `limit` due rows in id order, leaving out those `locked`, and read them. In the claim's transaction.
+def claim_due_rows(
+    connection: Connection, epoch: int, limit: int, locked: Sequence[int], together: int | None
+) -> Claimed:
+    """Stand fast, lock up to `limit` due rows in id order, leaving out those `locked`, and read them.
 
-    Both statements are sent before an answer is read: in a pipeline they share a round trip.
+    In the claim's transaction, whose first statements these are. Both are sent before an answer is read: in a pipeline
+    they share a round trip. Raises LeadLost when another leads.
     """
     found = connection.execute(CLAIM_SQL, {"limit": limit, "locked": list(locked), "together": together})
     read = connection.execute(READ_SQL)
+    ((due, _, *lead),) = found.fetchall()
+    require_lead(lead, epoch)
     orders: list[tuple[ClaimedRow, Order]] = []
     known = Known({}, {})
     for values in read:
@@ -220,7 +228,6 @@ def claim_due_rows(connection: Connection, limit: int, locked: Sequence[int], to
             known.shipped[row.order_key] = shipped
         if there:
             known.there[row.order_key] = [_there(*order) for order in there]
-    ((due, _),) = found.fetchall()
     ours = {row.id for row, _ in orders}
     return Claimed(orders, known, tuple(row_id for row_id in due if row_id not in ours))
 

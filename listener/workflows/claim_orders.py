@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 
 from listener.database import Connection, pipelined
 from listener.flags import Flags
-from listener.leader import standing_fast
 from listener.orders import Order
 from listener.store import api_calls, inbox, ledger, mirror
 from listener.store.inbox import Claimed, ClaimedRow
@@ -61,9 +60,7 @@ def claim_orders(
     keep:     False takes it all back
     """
     with pipelined(connection, keep=keep):
-        stand = standing_fast(connection, epoch)
-        claimed = inbox.claim_due_rows(connection, limit, locked, together)
-        stand()
+        claimed = inbox.claim_due_rows(connection, epoch, limit, locked, together)
         claim = _sort(connection, claimed, flags, knows) if claimed.orders else Claim()
         to_send = [candidate for candidate, _ in claim.to_send]
         taken = ledger.claim(connection, to_send, epoch) if to_send else set
@@ -91,7 +88,7 @@ def show_set_aside(connection: Connection, claim: Claim) -> dict[int, str]:
     return refused | {to_show[key]: reason for key, reason in show_outcomes(connection, list(to_show)).items()}
 
 
-def rehearse(connection: Connection) -> None:
+def rehearse(connection: Connection, epoch: int) -> None:
     """Do, and undo, all that an order's way asks of the server, so that the first one finds it prepared.
 
     With values as an order has them: psycopg prepares a statement once for each set of their types.
@@ -102,9 +99,8 @@ def rehearse(connection: Connection) -> None:
         pass
     with pipelined(connection, keep=False):
         ledger.suspects(connection)
-        standing_fast(connection, 0)
         api_calls.take_when_due(connection, 200, "rehearsal")
-        inbox.claim_due_rows(connection, 1, [], 0)
+        inbox.claim_due_rows(connection, epoch, 1, [], 0)
         ledger.claim(connection, [order], 0)
         ledger.record(connection, [accepted], epoch=0, http_status=200, max_attempts=1)
         write_rows(connection, [order.order_key])

@@ -22,7 +22,7 @@ from tests.support.wait import eventually
 
 CREATE = "/orders/createorders"
 
-BEFORE_THE_CLAIM = "listener.workflows.claim_orders:standing_fast"
+BEFORE_THE_CLAIM = "listener.workflows.claim_orders:inbox.claim_due_rows"
 IN_THE_CLAIM = "listener.workflows.claim_orders:ledger.claim"
 AFTER_THE_CLAIM = "listener.workflows.send_batch:encode"
 AT_THE_DOOR = "urllib3.connection:HTTPConnection.connect"

@@ -12,7 +12,16 @@ from listener.database import Connection
 from listener.flags import Flags
 from listener.metrics import Metrics
 from listener.shipstation.client import Answer, NoAnswer, TooManyRequests
-from listener.store.api_calls import burst_of, calls_a_second, give_back_call, note_answer, take_calls
+from listener.store.api_calls import (
+    burst_of,
+    calls_a_second,
+    give_back_call,
+    note_answer,
+    take_calls,
+    take_when_due,
+)
+from tests.support.shop import insert_order
+from tests.support.wait import eventually
 
 LIMIT = 200
 REFILL_SECONDS = 20.0  # (200 - 20) an hour
@@ -322,6 +331,62 @@ def test_throttling_closes_the_window_for_as_long_as_they_ask(db: Connection) ->
     with pytest.raises(NoBudget) as none_left:
         budget.take(db, Flags(), SEND)
     assert none_left.value.seconds == 12
+
+
+# The call that is taken along with the check.
+
+
+def test_a_check_takes_a_call_only_when_an_order_is_due(db: Connection) -> None:
+    fill(db, 5.0)
+    assert take_when_due(db, LIMIT, SEND)() == (0, None)
+    assert (journal(db), tokens(db)) == ([], 5.0)
+    insert_order(db, "A-1")
+    due, call_id = take_when_due(db, LIMIT, SEND)()
+    assert (due, journal(db)) == (1, [(SEND, 0, None, None)])
+    assert db.execute("select id from listener.api_calls").fetchone() == (call_id,)
+    assert tokens(db) == pytest.approx(4.0, abs=0.1)
+
+
+def test_a_check_finds_what_is_due_also_without_a_call(db: Connection) -> None:
+    insert_order(db, "A-1")
+    fill(db, 0.9)
+    assert take_when_due(db, LIMIT, SEND)() == (1, None)
+    fill(db, 5.5)
+    assert take_when_due(db, LIMIT, SEND, leaving=5)() == (1, None), "the others' are left"
+    assert (journal(db), tokens(db)) == ([], 5.5)
+    fill(db, 0.0, seconds_ago=1.5 * REFILL_SECONDS)
+    due, call_id = take_when_due(db, LIMIT, SEND)()
+    assert (due, call_id is None) == (1, False), "what has gathered since counts"
+    assert tokens(db) == pytest.approx(0.5, abs=0.1)
+
+
+def test_of_two_checks_at_once_one_gets_the_last_call(dsn: str, db: Connection) -> None:
+    insert_order(db, "A-1")
+    fill(db, 1.0)
+    got: list[int | None] = []
+    with psycopg.connect(dsn) as first, psycopg.connect(dsn, autocommit=True) as second:
+        got.append(take_when_due(first, LIMIT, SEND)()[1])
+        waiting = threading.Thread(target=lambda: got.append(take_when_due(second, LIMIT, SEND)()[1]))
+        waiting.start()
+        pid = second.info.backend_pid
+        assert eventually(
+            lambda: (
+                db.execute("select wait_event_type = 'Lock' from pg_stat_activity where pid = %s", [pid]).fetchone()
+                == (True,)
+            )
+        )
+        first.commit()
+        waiting.join(10)
+    assert [call_id is None for call_id in got] == [False, True]
+
+
+def test_a_call_for_which_the_window_has_no_room_goes_back(db: Connection) -> None:
+    insert_order(db, "A-1")
+    fill(db, 5.0)
+    budget = Budget(Metrics("test"), Clock())
+    budget.answered(answer(X_Rate_Limit_Remaining="0", X_Rate_Limit_Reset="30"))
+    assert budget.take_when_due(db, Flags(), SEND)() == (1, None)
+    assert (journal(db), tokens(db)) == ([], pytest.approx(5.0, abs=0.1))
 
 
 # Threads that share ShipStation's window.

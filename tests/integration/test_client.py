@@ -15,6 +15,7 @@ import pytest
 from listener.embedded.postgres import free_port
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.errors import Transient
+from listener.http_limits import deadline
 from listener.shipstation import client
 from listener.shipstation.client import Answer, Held, NoAnswer, NotSent, ShipStation
 from listener.shipstation.listing import decode_page
@@ -203,6 +204,18 @@ def test_an_answer_that_trickles_in_ends_with_the_deadline(
         slow.create_orders(b"[]")
     ended.set()
     assert time.monotonic() - began < 1
+
+
+def test_a_deadline_is_kept_while_a_longer_one_runs(
+    speaks: Callable[[Speak], ShipStation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(client, "DEADLINE_SECONDS", 0.4)
+    ended = threading.Event()
+    slow = speaks(trickle(MEASURED, [b"x"] * 15, ended))
+    with deadline(30), pytest.raises(NoAnswer):
+        slow.create_orders(b"[]")
+    ended.set()
 
 
 @pytest.mark.parametrize("length", [True, False], ids=["announced", "until the end of the connection"])

@@ -77,7 +77,7 @@ OUTCOMES = {
     **{name: [None] * 100 for name in ("doubts", "batch_limits")},
 }
 SETTLED_KEYS = {"keys": [f"S-{n}" for n in range(100)]}
-BUCKET = {"burst": 20.0, "rate": 0.05, "calls": 1, "needed": 1, "endpoints": ["a call"]}
+BUCKET = {"burst": 20.0, "rate": 0.05, "needed": 1, "endpoint": "a call"}
 NEXT = {"locked": [1, 2], "limit": 100}
 A_FILE = [[f"x-{n}" for n in range(1000)]]
 A_BATCH = [SETTLED + HELD + n for n in range(1, DUE + 1)]

@@ -7,6 +7,7 @@ import pytest
 
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.errors import Transient
+from listener.events import Source
 from tests.support.shop import Connection, insert_order, row_of, value_of
 from tests.support.upload import (
     CREATE,
@@ -52,6 +53,15 @@ def test_without_a_check_all_that_is_due_goes_as_well(
         pass
     assert [len(numbers) for numbers in ours.sent()] == [10, 10, 5]
     assert set(times_made(account).values()) == {1}
+
+
+def test_a_token_that_the_check_took_and_the_pass_did_not_need_goes_back(fresh: Leader, shop: Connection) -> None:
+    calls = journal(fresh)
+    insert_order(shop, "A-1")
+    assert fresh.upload.check(fresh.db, fresh.flags, Source.NOTIFY) == 1
+    assert len(journal(fresh)) == len(calls) + 1
+    fresh.upload.run(fresh.db, fresh.epoch, fresh.flags, 0)
+    assert journal(fresh) == calls
 
 
 # What others have made at ShipStation.
