@@ -42,7 +42,7 @@ def test_the_runbook_explains_every_degraded_sentence() -> None:
     assert not [begin for begin in sentences if begin.split(":")[0].strip() not in RUNBOOK]
 
 
-@pytest.mark.parametrize("paper", ["README.md", "RUNBOOK.md", "ARCHITECTURE.md"])
+@pytest.mark.parametrize("paper", ["README.md", "RUNBOOK.md", "ARCHITECTURE.md", "RELIABILITY.md"])
 def test_every_file_that_a_paper_names_is_there(paper: str) -> None:
     text = (ROOT / paper).read_text()
     files = set(re.findall(r"\b((?:sql|scripts)/[\w./]+\.(?:sql|py|sh|service|yml))\b", text))

@@ -1,0 +1,288 @@
+"""The world of a chaos run: a Postgres, a ShipStation, a Drive, the network between them, and the listener.
+
+The rule: everything is done from outside, as an operator or an accident would do it. `mend` takes every fault back, so
+that a round begins as the first one did.
+"""
+
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any, Self
+
+import psycopg
+
+from listener.embedded.drive import DriveSimulator
+from listener.embedded.orders_xml import orders_xml
+from listener.embedded.postgres import free_port
+from listener.embedded.shipstation import ShipStationSimulator
+from listener.events import WORKFLOWS
+from listener.install import install
+from tests.chaos.network import Crossing, Host
+from tests.chaos.server import Server
+from tests.chaos.traffic import Traffic
+from tests.support.process import ListenerProcess
+from tests.support.rig import TURN_THE_CLOCK_ON
+from tests.support.shop import Connection, insert_order, set_flag, switch
+
+HEARTBEAT_SECONDS = 15
+"""The default, so that the figures are those of a listener as it comes."""
+
+FLAGS = {
+    "fast_polling_enabled": "true",
+    "fast_polling_interval": str(HEARTBEAT_SECONDS),
+    "notify_enabled": "true",
+    "upload_batch_size": "100",
+    "api_calls_per_hour": "1000000",
+    "max_upload_attempts": "100",  # nothing here is wrong with an order
+}
+TRY_ON_SECONDS = 30.0
+PROBE_TRIES = count(1)
+
+
+class World:
+    """All that takes part. Use it in a `with`."""
+
+    def __init__(self) -> None:
+        self.listeners: list[ListenerProcess] = []
+        self.started: list[ListenerProcess] = []
+        self.strangers: list[ListenerProcess] = []
+        self._ending: list[ListenerProcess] = []
+        self.notes: dict[str, list[float]] = {}
+        self._host: Host | None = None
+        self._operator: Connection | None = None
+        self._eases = count(1000)
+        self._stack = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self._build()
+            self.start(leads=True)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _build(self) -> None:
+        hold = self._stack.enter_context
+        self.folder = Path(hold(tempfile.TemporaryDirectory(prefix="listener-chaos-")))
+        self.server = hold(Server())
+        with psycopg.connect(self.server.url(), autocommit=True) as admin:
+            admin.execute("create database shop")
+        self.url = self.server.url("shop")
+        install(self.url, base_tables=True)
+        self.network = hold(Crossing(self.server.port))
+        self.account = hold(ShipStationSimulator())
+        self.account.limit_per_minute = None
+        self.drive = hold(DriveSimulator())
+        self.file_orders = 3
+        self.file = self.drive.user.upload(self._file_content())
+        self.traffic = Traffic(self.url)
+        self.set_flags()
+        self._stack.callback(self._end_listeners)
+
+    # The operator
+
+    def sql(self, query: str, *parameters: Any) -> list[Any]:
+        """Run a statement as an operator, on a connection that is kept; try on while the server does not let us."""
+        return self.try_on(lambda operator: _rows(operator, query, parameters))
+
+    def try_on(self, work: Callable[[Connection], Any]) -> Any:
+        """Return what `work` returns on the operator's connection, as soon as the server lets it."""
+        end = time.monotonic() + TRY_ON_SECONDS
+        while True:
+            try:
+                if self._operator is None or self._operator.closed:
+                    self._operator = psycopg.connect(self.url, autocommit=True, connect_timeout=2)
+                return work(self._operator)
+            except psycopg.OperationalError:
+                if self._operator is not None:
+                    self._operator.close()
+                if time.monotonic() > end:
+                    raise
+                linger(0.005)
+
+    def commit_probe(self, name: str) -> str:
+        """Commit an order as soon as the server takes it; return its number."""
+
+        def insert(operator: Connection) -> str:
+            number = f"{name}-{next(PROBE_TRIES)}"  # a new one each time: of a lost COMMIT nobody knows
+            insert_order(operator, number)
+            return number
+
+        return str(self.try_on(insert))
+
+    def set_flag(self, name: str, value: str) -> None:
+        self.try_on(lambda operator: set_flag(operator, name, value))
+
+    def set_flags(self) -> None:
+        """Have all flags as they are in this world."""
+        for name, value in FLAGS.items():
+            self.set_flag(name, value)
+
+    def switch(self, workflow: str, *, on: bool) -> None:
+        self.try_on(lambda operator: switch(operator, workflow, on=on))
+
+    def add_to_file(self, orders: int) -> None:
+        """Put a longer file of orders into Drive."""
+        self.file_orders += orders
+        self.drive.user.replace(self.file, self._file_content())
+
+    def ease(self, *, clock: bool) -> None:
+        """End every backoff, as any change of a flag does; clock: and have a minute pass for what waits for a time."""
+        self.set_flag("idle_after", str(next(self._eases)))
+        if clock:
+            self.sql(TURN_THE_CLOCK_ON)
+            self.sql("notify orders_inbox")
+
+    # The listener
+
+    def start(self, *, leads: bool = False, first: str = "", **environment: str) -> ListenerProcess:
+        """Start a listener. leads: and wait until it does. first: Python that it runs before anything else."""
+        where = self.network.url(self.url)
+        usual = {
+            "DATABASE_URL": where,
+            "SHIPSTATION_API_KEY": self.account.api_key,
+            "SHIPSTATION_API_SECRET": self.account.api_secret,
+            "SHIPSTATION_BASE_URL": self.account.url,
+            "STATUS_ADDRESS": f"127.0.0.1:{free_port()}",
+            **self.drive.environment(self.folder / "key.json"),
+        }
+        process = ListenerProcess(("run",), usual | environment, self.folder, first)
+        self.started.append(process)
+        self.listeners.append(process)
+        if first or environment:
+            self.strangers.append(process)
+        if leads:
+            process.wait_for(r"Leading \(epoch", 20)
+        return process
+
+    def start_standby(self) -> ListenerProcess:
+        """Start a second listener, and wait until it stands by."""
+        standby = self.start()
+        standby.wait_status(lambda status: status["listening"] and status["role"] == "standby")
+        return standby
+
+    @property
+    def listener(self) -> ListenerProcess:
+        """The listener that was started last."""
+        return self.listeners[-1]
+
+    def kill(self, listener: ListenerProcess) -> None:
+        self.listeners.remove(listener)
+        listener.kill()
+
+    def ask_to_end(self, listener: ListenerProcess) -> None:
+        """Ask a listener to end, and do not wait for that: `mend` does."""
+        self.listeners.remove(listener)
+        self._ending.append(listener)
+        os.kill(listener.pid, signal.SIGTERM)
+
+    def stop(self, listener: ListenerProcess) -> None:
+        """End a listener in order."""
+        self.ask_to_end(listener)
+        self._see_end()
+
+    def _see_end(self) -> None:
+        while self._ending:
+            code = self._ending.pop().wait()
+            assert code == 0, f"a listener that was told to end ended with {code}"
+
+    def leader(self) -> tuple[ListenerProcess, dict[str, Any]] | None:
+        """Return who leads, and its status; None while nobody does, or says so."""
+        for listener in self.listeners:
+            with suppress(OSError):
+                if (status := listener.status())["role"] == "leader":
+                    return listener, status
+        return None
+
+    def sessions(self, kind: str) -> list[int]:
+        """Return the pids of the listener's server processes: `listen`, `work` or `step`."""
+        query = "select pid from pg_stat_activity where application_name like %s and datname = 'shop'"
+        return [pid for (pid,) in self.sql(query, f"listener % {kind}")]
+
+    def said(self, words: str) -> int:
+        """Return how many lines of all listeners so far have these words."""
+        return sum(words in line for process in self.started for line in process.lines)
+
+    @contextmanager
+    def timing(self, what: str) -> Iterator[None]:
+        """Keep how long the block takes, under these words."""
+        began = time.monotonic()
+        yield
+        self.notes.setdefault(what, []).append(time.monotonic() - began)
+
+    def other_host(self) -> Host:
+        """Return another host on a cable; it stays until the end of the run."""
+        if self._host is None:
+            self._host = self._stack.enter_context(Host(self.server.port, self.account.port))
+        return self._host
+
+    # The end of all faults
+
+    def mend(self) -> None:
+        """Take back whatever a fault may have left, and have one listener run."""
+        self.server.mend()
+        self.network.release()
+        self.account.clear_faults()
+        self.drive.clear_faults()
+        self.account.start()
+        self.drive.start()
+        self.set_flags()
+        for workflow in WORKFLOWS:
+            self.switch(workflow, on=True)
+        self.keep_one_listener()
+
+    def keep_one_listener(self) -> None:
+        """Have exactly one listener run, the leader if there are several, and none with a strange environment."""
+        self._see_end()
+        ended = [one for one in self.listeners if one._process.poll() is not None]
+        self.listeners = [one for one in self.listeners if one not in ended]
+        assert not ended, f"a listener has ended by itself:\n{ended[0].log[-4000:]}" if ended else ""
+        for stranger in [one for one in self.listeners if one in self.strangers]:
+            self.stop(stranger)
+        leading = self.leader()
+        for spare in [one for one in self.listeners if leading and one is not leading[0]]:
+            self.stop(spare)
+        if not self.listeners:
+            self.start(leads=True)
+
+    def _file_content(self) -> bytes:
+        return orders_xml(self.file_orders, datetime.now(UTC).date())
+
+    def _end_listeners(self) -> None:
+        if self._operator is not None:
+            self._operator.close()
+        for process in self.started:
+            process.kill()
+
+
+@contextmanager
+def session(url: str) -> Iterator[Connection]:
+    """A session of somebody else. That it is lost is no fault of ours."""
+    connection = psycopg.connect(url, autocommit=True)
+    try:
+        yield connection
+    finally:
+        with suppress(psycopg.Error):
+            connection.rollback()
+        connection.close()
+
+
+def linger(seconds: float) -> None:
+    """Let a fault last, or a load go on: no wait for anything."""
+    threading.Event().wait(seconds)
+
+
+def _rows(operator: Connection, query: str, parameters: tuple[Any, ...]) -> list[Any]:
+    cursor = operator.execute(query.encode(), parameters or None)
+    return cursor.fetchall() if cursor.description else []
