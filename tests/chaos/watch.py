@@ -24,6 +24,8 @@ NOT_SHOWN = "select count(*) from orders_inbox where id > %s and status <> 'uplo
 OF_THE_FILE = "select count(*) from orders_inbox where order_number like '600%'"
 UNSETTLED = "select order_key, state, error from listener.ledger where state in ('sending', 'unknown', 'waiting')"
 SESSIONS = "select count(*) from pg_stat_activity where application_name like 'listener %' and datname = 'shop'"
+FOUND_BY_A_BEAT = "action=process source=heartbeat"
+A_BELL_MAY_BE_LATE_SECONDS = 1.3
 MISSED = "A pending order was found that no notification announced"
 
 
@@ -70,6 +72,7 @@ class Watch:
         self._last_row = self._world.sql(LAST_ROW)[0][0]
         self._there_before = self._world.account.order_count
         self._missed_before = self._world.said(MISSED)
+        self._found_before = self._world.said(FOUND_BY_A_BEAT)
 
     def wait_for(self, probe: str) -> tuple[float | None, int]:
         """Return how long an order takes to get to ShipStation from now on, and how often backoffs were ended."""
@@ -153,6 +156,8 @@ class Watch:
 
     def _left_over(self, *, may_miss: bool) -> list[str]:
         world = self._world
+        if world.said(FOUND_BY_A_BEAT) > self._found_before:
+            linger(A_BELL_MAY_BE_LATE_SECONDS)  # so long the listener waits for one before it calls it missed
         wrong = [f"{key} is left {state}: {error}" for key, state, error in world.sql(UNSETTLED)]
         missed, errors = world.said(MISSED) - self._missed_before, world.said(" ERROR ")
         if missed and not may_miss:

@@ -43,17 +43,19 @@ FLAGS = {
     "max_upload_attempts": "100",  # nothing here is wrong with an order
 }
 TRY_ON_SECONDS = 30.0
+IMPATIENT = "-c lock_timeout=300 -c statement_timeout=1000"
 PROBE_TRIES = count(1)
 
 
 class World:
-    """All that takes part. Use it in a `with`."""
+    """All that takes part. Use it in a `with`. `probe`: the order whose way after the fault is timed."""
 
     def __init__(self) -> None:
         self.listeners: list[ListenerProcess] = []
         self.started: list[ListenerProcess] = []
         self.strangers: list[ListenerProcess] = []
         self._ending: list[ListenerProcess] = []
+        self.probe = ""
         self.notes: dict[str, list[float]] = {}
         self._host: Host | None = None
         self._operator: Connection | None = None
@@ -120,6 +122,16 @@ class World:
             return number
 
         return str(self.try_on(insert))
+
+    def try_commit_probe(self, name: str) -> str:
+        """Commit an order in the middle of a fault; '' when that does not let us."""
+        number = f"{name}-{next(PROBE_TRIES)}"
+        try:
+            with psycopg.connect(self.url, connect_timeout=2, options=IMPATIENT, autocommit=True) as writer:
+                insert_order(writer, number)
+        except psycopg.Error:  # what has become of it, the table says
+            return ""
+        return number
 
     def set_flag(self, name: str, value: str) -> None:
         self.try_on(lambda operator: set_flag(operator, name, value))

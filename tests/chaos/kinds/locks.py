@@ -44,10 +44,12 @@ def ledger_locked(world: World, dice: random.Random) -> Iterator[None]:
 
 @kind("lock: a writer stays open", lasts=(2, 13), slow=True)
 def writer_stays_open(world: World, dice: random.Random) -> Iterator[None]:
-    """Its order is silent or has rung, and cannot be seen before it ends; no other order waits for it."""
+    """Its order, silent or rung for, cannot be seen before it ends: then it goes at once, with no other's help."""
+    number = f"OPEN-{dice.randrange(10**9)}"
     with session(world.url) as other, other.transaction():
-        insert_order(other, f"OPEN-{dice.randrange(10**9)}")
+        insert_order(other, number)
         yield
+    world.probe = number
 
 
 PREPARE = "prepare transaction 'chaos'"
@@ -96,3 +98,4 @@ def muted(world: World, dice: random.Random) -> Iterator[None]:
             ).fetchone()
             holding.set() if got and got[0] else holding.wait(0.005)
         yield
+        stranger.execute("select pg_advisory_unlock_all()")
