@@ -3,7 +3,8 @@
 A round: writers write; the fault begins, lasts and ends; at that moment an order is committed, and how long it takes to
 get to ShipStation is the fault's *recovery*. Then nobody writes any more, until all is quiet, and everything is judged.
 A storm alone would prove little: the bell of a later order rescues one that was lost. So in a third of the rounds that
-order is committed while the fault is in force, if the fault allows it, and nobody writes after its end.
+order is committed while the fault is in force, if the fault allows it, and nobody writes after its end: unless it gets
+through all the same.
 """
 
 import random
@@ -106,7 +107,8 @@ class Run:
                     if dice.random() < 0.5:
                         world.probe = world.try_commit_probe(f"E{this.number}")
             ended = time.monotonic()
-            probe = world.probe or world.commit_probe(f"P{this.number}")
+            waits = world.probe and not world.account.order_by_number(world.probe)
+            probe = world.probe if waits else world.commit_probe(f"P{this.number}")
             late = time.monotonic() - ended
             seconds, this.eased = self.watch.wait_for(probe)
             this.lasted, this.recovered = ended - began, None if seconds is None else late + seconds
