@@ -13,7 +13,8 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from listener.embedded.shipstation import ShipStationSimulator
-from tests.chaos.network import Host, why_no_host
+from tests.chaos.network import OtherHost, other_host
+from tests.support.hosts import why_no_hosts
 from tests.support.process import ListenerProcess
 from tests.support.shop import Connection, insert_order, set_flag, value_of
 
@@ -22,31 +23,31 @@ LISTENS = "select pid from pg_stat_activity where application_name like 'listene
 
 
 @pytest.fixture
-def host(dsn: str, account: ShipStationSimulator) -> Iterator[Host]:
+def there(dsn: str, account: ShipStationSimulator) -> Iterator[OtherHost]:
     """Another host on a cable, that reaches the test's database and its ShipStation."""
-    if reason := why_no_host():
+    if reason := why_no_hosts():
         pytest.skip(reason)
-    with Host(int(str(conninfo_to_dict(dsn)["port"])), account.port) as host:
-        yield host
+    with other_host(int(str(conninfo_to_dict(dsn)["port"])), account.port) as there:
+        yield there
 
 
 def test_a_link_that_is_down_is_noticed_and_orders_go_when_it_is_back(
-    dsn: str, shop: Connection, account: ShipStationSimulator, host: Host, tmp_path: Path
+    dsn: str, shop: Connection, account: ShipStationSimulator, there: OtherHost, tmp_path: Path
 ) -> None:
     environment = {
-        "DATABASE_URL": make_conninfo(dsn, hostaddr=host.ours, port=host.ports[0]),
-        "SHIPSTATION_BASE_URL": f"http://{host.ours}:{host.ports[1]}",
+        "DATABASE_URL": make_conninfo(dsn, hostaddr=there.address, port=there.ports[0]),
+        "SHIPSTATION_BASE_URL": f"http://{there.address}:{there.ports[1]}",
         "SHIPSTATION_API_KEY": account.api_key,
         "SHIPSTATION_API_SECRET": account.api_secret,
         "STATUS_ADDRESS": "off",
     }
-    with ListenerProcess(("run",), environment, tmp_path, host.enter) as process:
+    with ListenerProcess(("run",), environment, tmp_path, inside=there.host.inside) as process:
         process.wait_for(r"Leading \(epoch 1")
         process.wait_for("exists=False .* source=heartbeat")
-        host.plug(False)
+        there.host.pull_the_cable()
         insert_order(shop, "DARK-1")
         process.wait_for("session was lost", 10)
-        host.plug(True)
+        there.host.plug_it_in()
         assert account.wait_for_orders(1, 20)
     assert account.order_count == 1
 

@@ -9,7 +9,7 @@ import signal
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import count
@@ -24,7 +24,7 @@ from listener.embedded.postgres import free_port
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.events import WORKFLOWS
 from listener.install import install
-from tests.chaos.network import Crossing, Host
+from tests.chaos.network import Crossing, OtherHost, other_host
 from tests.chaos.server import Server
 from tests.chaos.traffic import Traffic
 from tests.support.process import ListenerProcess
@@ -57,7 +57,7 @@ class World:
         self._ending: list[ListenerProcess] = []
         self.probe = ""
         self.notes: dict[str, list[float]] = {}
-        self._host: Host | None = None
+        self._host: OtherHost | None = None
         self._operator: Connection | None = None
         self._eases = count(1000)
         self._stack = ExitStack()
@@ -158,8 +158,8 @@ class World:
 
     # The listener
 
-    def start(self, *, leads: bool = False, first: str = "", **environment: str) -> ListenerProcess:
-        """Start a listener. leads: and wait until it does. first: Python that it runs before anything else."""
+    def start(self, *, leads: bool = False, inside: Sequence[str] = (), **environment: str) -> ListenerProcess:
+        """Start a listener. leads: and wait until it does. inside: a command that runs it elsewhere."""
         where = self.network.url(self.url)
         usual = {
             "DATABASE_URL": where,
@@ -169,10 +169,10 @@ class World:
             "STATUS_ADDRESS": f"127.0.0.1:{free_port()}",
             **self.drive.environment(self.folder / "key.json"),
         }
-        process = ListenerProcess(("run",), usual | environment, self.folder, first)
+        process = ListenerProcess(("run",), usual | environment, self.folder, inside=inside)
         self.started.append(process)
         self.listeners.append(process)
-        if first or environment:
+        if inside or environment:
             self.strangers.append(process)
         if leads:
             process.wait_for(r"Leading \(epoch", 20)
@@ -233,10 +233,10 @@ class World:
         yield
         self.notes.setdefault(what, []).append(time.monotonic() - began)
 
-    def other_host(self) -> Host:
+    def other_host(self) -> OtherHost:
         """Return another host on a cable; it stays until the end of the run."""
         if self._host is None:
-            self._host = self._stack.enter_context(Host(self.server.port, self.account.port))
+            self._host = self._stack.enter_context(other_host(self.server.port, self.account.port))
         return self._host
 
     # The end of all faults

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from psycopg.conninfo import make_conninfo
 
 from tests.chaos.kinds.kind import kind
-from tests.chaos.network import transaction_pooler, why_no_host
+from tests.chaos.network import transaction_pooler
 from tests.chaos.world import HEARTBEAT_SECONDS, World
+from tests.support.hosts import why_no_hosts
 from tests.support.wait import eventually
 
 
@@ -41,27 +42,27 @@ def swallowed_until_noticed(world: World, dice: random.Random) -> Iterator[None]
     world.network.cut()
 
 
-@kind("link: down until it is noticed", lasts=(0, 2), slow=True, may_miss=True, why_not=why_no_host)
+@kind("link: down until it is noticed", lasts=(0, 2), slow=True, may_miss=True, why_not=why_no_hosts)
 def link_down(world: World, dice: random.Random) -> Iterator[None]:
     """The listener runs on a host of its own, and the cable is pulled: nothing is acknowledged any more."""
-    host = world.other_host()
+    there = world.other_host()
     # The name of the host stays: a copy of the database at another host would not ship.
-    where = make_conninfo(world.url, hostaddr=host.ours, port=host.ports[0])
+    where = make_conninfo(world.url, hostaddr=there.address, port=there.ports[0])
     world.stop(world.listener)
     listener = world.start(
         leads=True,
-        first=host.enter,
+        inside=there.host.inside,
         DATABASE_URL=where,
-        SHIPSTATION_BASE_URL=f"http://{host.ours}:{host.ports[1]}",
-        STATUS_ADDRESS=f"{host.theirs}:8750",
+        SHIPSTATION_BASE_URL=f"http://{there.address}:{there.ports[1]}",
+        STATUS_ADDRESS=f"{there.host.address}:8750",
         ORDER_SOURCE="",
     )
     place = listener.mark()
-    host.plug(False)
+    there.host.pull_the_cable()
     with world.timing("link that is down: until noticed"):
         listener.wait_for("session was lost", 15, after=place)
     yield
-    host.plug(True)
+    there.host.plug_it_in()
 
 
 @kind("link: leads into a transaction pooler, and out again", lasts=(0.5, 3), may_miss=True)
