@@ -14,9 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from listener.install import install
 from tests.chaos.kinds import Kind
+from tests.chaos.operator import linger
 from tests.chaos.watch import Watch
-from tests.chaos.world import World, linger
+from tests.chaos.world import World
 
 
 @dataclass
@@ -86,6 +88,7 @@ class Run:
         try:
             self._world.mend()
             if this.failed:
+                install(self._world.url)
                 self.watch.drain()  # the next round is not to blame
         except Exception:
             this.wrong.append(traceback.format_exc(limit=-4))
@@ -112,6 +115,8 @@ class Run:
             late = time.monotonic() - ended
             seconds, this.eased = self.watch.wait_for(probe)
             this.lasted, this.recovered = ended - began, None if seconds is None else late + seconds
+            if seconds is None:
+                this.wrong.append(f"{probe} did not get to ShipStation")
         drained, eased = self.watch.drain()
         this.eased += eased
         this.drained = time.monotonic() - ended if drained else None

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from listener.events import IMPORT, UPLOAD
-from tests.chaos.world import World, linger
+from tests.chaos.operator import linger
+from tests.chaos.world import World
 
 DRAINED_WITHIN_SECONDS = 90.0
 ASLEEP_WITHIN_SECONDS = 20.0

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.chaos.kinds.kind import kind
-from tests.chaos.world import World, linger
+from tests.chaos.operator import linger
+from tests.chaos.world import World
 
 SOURCE = Path(__file__).with_name("shifted_clock.c")
 HOUR = 3600

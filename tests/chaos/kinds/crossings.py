@@ -36,7 +36,7 @@ def swallowed_until_noticed(world: World, dice: random.Random) -> Iterator[None]
     place = world.listener.mark()
     world.network.hold()
     with world.timing("link that swallows: until noticed"):
-        world.listener.wait_for("gave no answer|session was lost", HEARTBEAT_SECONDS + 8, after=place)
+        world.listener.wait_for("gave no answer|did not hear|session was lost", HEARTBEAT_SECONDS + 8, after=place)
     yield
     world.network.release()
     world.network.cut()

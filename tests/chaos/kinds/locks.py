@@ -5,7 +5,8 @@ import threading
 from collections.abc import Iterator
 
 from tests.chaos.kinds.kind import kind
-from tests.chaos.world import World, session
+from tests.chaos.operator import session
+from tests.chaos.world import World
 from tests.support.shop import insert_order
 
 
@@ -63,8 +64,10 @@ def prepared(world: World, dice: random.Random) -> Iterator[None]:
         other.execute("begin")
         insert_order(other, f"PREPARED-{dice.randrange(10**9)}")
         other.execute(PREPARE.encode())
-        yield
-        other.execute(dice.choice(["commit prepared 'chaos'", "rollback prepared 'chaos'"]).encode())
+        try:
+            yield
+        finally:
+            other.execute(dice.choice(["commit prepared 'chaos'", "rollback prepared 'chaos'"]).encode())
 
 
 FULL = "select pg_notification_queue_usage()"

@@ -3,11 +3,11 @@
 import os
 import random
 import signal
-import time
 from collections.abc import Iterator
 
 from tests.chaos.kinds.kind import kind
-from tests.chaos.world import World, linger
+from tests.chaos.world import World
+from tests.support.wait import eventually
 
 
 def restarted(world: World, how: signal.Signals) -> Iterator[None]:
@@ -40,12 +40,7 @@ def one_process_killed(world: World, dice: random.Random) -> Iterator[None]:
     victims = world.sessions(dice.choice(["listen", "work"]))
     for pid in victims:
         os.kill(pid, signal.SIGKILL)
-    end = time.monotonic() + 10
-    while (
-        victims and time.monotonic() < end and world.sql("select pid from pg_stat_activity where pid = %s", victims[0])
-    ):
-        linger(0.02)
-    world.sql("select 1")
+    eventually(lambda: not set(victims) & {pid for (pid,) in world.sql("select pid from pg_stat_activity")})
     yield
 
 

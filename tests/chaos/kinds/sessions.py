@@ -7,8 +7,9 @@ from contextlib import ExitStack, suppress
 import psycopg
 
 from tests.chaos.kinds.kind import kind
+from tests.chaos.operator import session
 from tests.chaos.server import freeze
-from tests.chaos.world import HEARTBEAT_SECONDS, World, session
+from tests.chaos.world import HEARTBEAT_SECONDS, World
 from tests.support.wait import eventually
 
 
@@ -53,7 +54,7 @@ def listen_frozen(world: World, dice: random.Random) -> Iterator[None]:
     go_on = [freeze(pid) for pid in world.sessions("listen")]
     try:
         with world.timing("stopped LISTEN backend: until noticed"):
-            world.listener.wait_for("gave no answer", HEARTBEAT_SECONDS + 8, after=place)
+            world.listener.wait_for("gave no answer|did not hear", HEARTBEAT_SECONDS + 8, after=place)
         yield
     finally:
         for each in go_on:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from listener.events import UPLOAD
 from listener.install import flags_back, install, rollback
 from tests.chaos.kinds.kind import kind
-from tests.chaos.world import World, linger
+from tests.chaos.operator import linger
+from tests.chaos.world import World
 
 
 @kind("steering: flags flap", lasts=(0, 0.5))
