@@ -29,7 +29,7 @@ from stage import Connection, open_wide, set_flag, shop, wait_until
 
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.install import install
-from tests.support.hosts import Host, Network, server_on, why_not
+from tests.support.hosts import Host, Network, server_on, why_no_hosts
 from tests.support.proxy import TcpProxy
 
 ORDER = """
@@ -141,7 +141,7 @@ def scene() -> Iterator[Scene]:
 
 def _ground(stack: contextlib.ExitStack, port: int) -> tuple[str, str, list[Host | None], int]:
     """Return the database's URL here, where the two find it and ShipStation, their hosts, and ShipStation's port."""
-    if reason := why_not():
+    if reason := why_no_hosts():
         print(f"no cable is pulled: {reason}")
         _, url, _ = stack.enter_context(shop({}))
         return url, "127.0.0.1", [None, None], port

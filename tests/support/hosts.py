@@ -23,10 +23,11 @@ from tests.support.postgres import fast_folder
 
 @dataclass(frozen=True)
 class Host:
-    """One of them. `inside` before a command runs it there."""
+    """One of them, at `address`. `inside` before a command runs it there."""
 
     name: str
     cable: str
+    address: str
 
     @property
     def inside(self) -> tuple[str, ...]:
@@ -69,9 +70,10 @@ class Network:
         _ip("link", "set", there, "netns", name)
         _ip("link", "set", here, "master", self._id, "up")
         _ip("-n", name, "link", "set", "lo", "up")
-        _ip("-n", name, "addr", "add", f"{self._net}.{10 + number}/24", "dev", there)
+        address = f"{self._net}.{10 + number}"
+        _ip("-n", name, "addr", "add", f"{address}/24", "dev", there)
         _ip("-n", name, "link", "set", there, "up")
-        return Host(name, here)
+        return Host(name, here, address)
 
     def _make(self, make: tuple[str, ...], remove: tuple[str, ...]) -> None:
         def take_away() -> None:
@@ -85,7 +87,7 @@ class Network:
 @contextmanager
 def network() -> Iterator[Network]:
     """Lay a network, or skip the test where that can't be done."""
-    if reason := why_not():
+    if reason := why_no_hosts():
         if os.environ.get("LISTENER_HOSTS") == "required":
             pytest.fail(f"LISTENER_HOSTS=required, but {reason}")
         pytest.skip(f"no hosts of their own here: {reason}")
@@ -106,8 +108,8 @@ def server_on(net: Network) -> Iterator[EmbeddedPostgres]:
         yield server
 
 
-def why_not() -> str:
-    """Return why no network can be laid here; '' where it can."""
+def why_no_hosts() -> str:
+    """Return why no network can be laid here; '' when it can."""
     if os.geteuid() != 0:
         return "only root may lay a network"
     if shutil.which("ip") is None:

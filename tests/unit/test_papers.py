@@ -60,7 +60,7 @@ def test_the_runbook_names_checks_that_the_doctor_makes() -> None:
     assert not checks - {check.name for check in CHECKS}
 
 
-@pytest.mark.parametrize("paper", ["README.md", "RUNBOOK.md", "ARCHITECTURE.md", "SECURITY.md"])
+@pytest.mark.parametrize("paper", ["README.md", "RUNBOOK.md", "ARCHITECTURE.md", "SECURITY.md", "RELIABILITY.md"])
 def test_every_file_that_a_paper_names_is_there(paper: str) -> None:
     text = (ROOT / paper).read_text()
     files = set(re.findall(r"\b((?:sql|scripts)/[\w./]+\.(?:sql|py|sh|service|yml))\b", text))
