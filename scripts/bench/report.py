@@ -25,10 +25,11 @@ def path_of(name: str, size: str) -> Path:
     return FOLDER / (f"{name}-full.json" if size == "full" else f"{name}.json")
 
 
-def keep(result: Result) -> None:
-    """Write one scenario's figures to its file."""
+def publish(result: Result) -> None:
+    """Keep one scenario's figures, and make what shows them anew."""
     FOLDER.mkdir(exist_ok=True)
     path_of(result["scenario"], result["size"]).write_text(json.dumps(result, separators=(",", ":")) + "\n")
+    write()
 
 
 def kept(name: str) -> list[Result]:

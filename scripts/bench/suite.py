@@ -60,13 +60,11 @@ def main() -> None:
         results.append(run(name, options.size, options.peers))
         show(results[-1])
         if options.publish:
-            report.keep(results[-1])
+            report.publish(results[-1])
     print()
     print_tables([verdicts({result["scenario"]: result["figures"] for result in results})])
     if options.json:
         options.json.write_text(json.dumps(results) + "\n")
-    if options.publish:
-        report.write()
 
 
 if __name__ == "__main__":
