@@ -158,16 +158,15 @@ class SendBatch:
         )
 
     def _record(self, connection: Connection, flags: Flags, pending: Unrecorded) -> None:
-        """Write outcomes into the ledger by key, then into the rows."""
+        """Write outcomes into the ledger by key, then into the rows: each a statement, and so a transaction."""
         try:
-            with connection.transaction():
-                recorded = ledger.record(
-                    connection,
-                    pending.settled,
-                    epoch=pending.epoch,
-                    http_status=pending.http_status,
-                    max_attempts=flags.max_upload_attempts,
-                )
+            recorded = ledger.record(
+                connection,
+                pending.settled,
+                epoch=pending.epoch,
+                http_status=pending.http_status,
+                max_attempts=flags.max_upload_attempts,
+            )
         except (UndefinedTable, InvalidSchemaName):  # rolled back meanwhile: what ShipStation has must be seen anyhow
             _write_without_ledger(connection, pending)
             self._unrecorded = None

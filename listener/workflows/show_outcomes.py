@@ -6,10 +6,12 @@ that is refused, one by one: a row that can't be written must not keep the other
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import TypeVar
 
 import psycopg
 from psycopg.errors import InvalidSchemaName, UndefinedTable
+from psycopg.pq import TransactionStatus
 
 from listener.database import Connection, sentence
 from listener.store import rows
@@ -40,8 +42,10 @@ def refuse_doubles(connection: Connection, doubles: Sequence[tuple[int, int]]) -
 
 def _one_by_one(connection: Connection, keys: Sequence[K], write: Callable[[Sequence[K]], object]) -> dict[K, str]:
     refused: dict[K, str] = {}
+    alone = connection.info.transaction_status is TransactionStatus.IDLE
     try:
-        with connection.transaction():
+        # A statement alone is a transaction of its own.
+        with nullcontext() if alone else connection.transaction():
             write(keys)
     except psycopg.Error as error:
         if not _is_a_refusal(error):
