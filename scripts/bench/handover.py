@@ -1,6 +1,6 @@
-"""How soon a standby leads: after a clean exit of the leader, after its SIGKILL, and after its network went away.
+"""How soon a standby leads: after a clean exit of the leader, its SIGKILL, its SIGSTOP, and a network that went away.
 
-    python scripts/bench/handover.py [--samples 20] [--pulls 10]
+    python scripts/bench/handover.py [--samples 20] [--pulls 10] [--freezes 2]
 
 Two listeners stand on two hosts of their own, network namespaces with a cable each, as in the tests (root, Linux and
 iproute2; elsewhere on this one, and no cable is pulled). Takeover is from the signal, or the pull, to the beginning of
@@ -60,7 +60,7 @@ class Place:
             command, env={**os.environ, **self.environment}, stderr=subprocess.DEVNULL, cwd=tempfile.gettempdir()
         )
 
-    def end(self, how: signal.Signals) -> None:
+    def tell(self, how: signal.Signals) -> None:
         assert self.process is not None  # noqa: S101  it was started
         self.process.send_signal(how)
 
@@ -163,16 +163,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", type=int, default=20)
     parser.add_argument("--pulls", type=int, default=10)
+    parser.add_argument("--freezes", type=int, default=2, help="half a minute each")
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores; seconds to the next leader, and to the arrival of an order")
     with scene() as running:
         ways: list[tuple[str, Callable[[Place], None], Callable[[Place], None], int]] = [
-            ("clean exit", lambda place: place.end(signal.SIGTERM), start_again, options.samples),
-            ("SIGKILL", lambda place: place.end(signal.SIGKILL), start_again, options.samples),
+            ("clean exit", lambda place: place.tell(signal.SIGTERM), start_again, options.samples),
+            ("SIGKILL", lambda place: place.tell(signal.SIGKILL), start_again, options.samples),
         ]
         if running.leader().host:
             ways.append(("network gone", pull, plug, options.pulls))
+        ways.append(
+            ("SIGSTOP", lambda p: p.tell(signal.SIGSTOP), lambda p: p.tell(signal.SIGCONT), options.freezes),
+        )
         for name, how, back, times in ways:
+            if not times:
+                continue
             samples = [running.handover(how, back) for _ in range(times)]
             for what, values in zip(("leader", "order"), zip(*samples, strict=True), strict=True):
                 shown = f"median {statistics.median(values):6.3f}   max {max(values):6.3f}   ({times})"
