@@ -134,7 +134,7 @@ class Daemon:
 
     def _wait_and_collect(self) -> list[Event]:
         now = time.monotonic()
-        due = next_due(self._state), self._ears.overdue_at, self._supervisor.due_at, self._stop_by
+        due = next_due(self._state), self._ears.due_at, self._supervisor.due_at, self._stop_by
         until = min(*due, now + LONGEST_WAIT_SECONDS)
         self._selector.select(max(0.0, until - now))
         return self._collect()
@@ -211,6 +211,8 @@ class Daemon:
             self._announce()
         elif isinstance(ended.event, Led) and self._dry_run:
             self._fault = Fatal("another listener runs on this database: a dry run needs its place, so stop it first")
+        if ended.found is not None:
+            self._ears.looked(found=ended.found)
         if ended.rang:
             self._ears.must_hear(ended.rang, ended.began_at, now)
         if ended.triggers is not None:

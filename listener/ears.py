@@ -10,6 +10,7 @@ import time
 from listener.config import Configuration, Receipt
 from listener.errors import Transient
 from listener.events import Channel, Event, Listening, ListenLost, Rang, Source
+from listener.false_alarms import FalseAlarms
 from listener.metrics import Metrics
 from listener.store.config import READ_CONFIG_SQL, READ_FLAGS_SQL, READ_SWITCHES_SQL, RECORD_RECEIPT_SQL
 from listener.wake import Answered, ListenSession, Question
@@ -18,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 PROVE_EVERY_SECONDS = 25.0
 """Less than the time between two looks, so that each look, or every other beat, rings."""
+
+FLOOD_SAID_EVERY_SECONDS = 600.0
 
 UNREADABLE = ("42P01", "42501")
 """No such table, no right to it. Then every workflow counts as on, as it did before there was a table of switches; any
@@ -42,12 +45,14 @@ class Ears:
         self._because = Source.STARTUP
         self._seen_at = time.monotonic()
         self._asked_at = self._taken_at = float("-inf")  # the configuration
+        self._alarms = FalseAlarms()
+        self._flood_at = float("-inf")
 
     @property
-    def overdue_at(self) -> float:
-        """When the answer that is being waited for is overdue; inf: none is waited for."""
+    def due_at(self) -> float:
+        """When to hear again though nothing comes: an answer is overdue, or a bell has waited; inf: there is none."""
         overdue_at = self._session.overdue_at if self._session else None
-        return float("inf") if overdue_at is None else overdue_at
+        return min(self._alarms.heed_at, float("inf") if overdue_at is None else overdue_at)
 
     def adopt(self, session: ListenSession, source: Source) -> Event:
         """Listen on this session from now on. `source`: startup or reconnect."""
@@ -79,12 +84,20 @@ class Ears:
             logger.info("The database has closed its sessions: the next look opens them", extra={"event": "suspended"})
             self._drop()
             return [ListenLost()]
-        events: list[Event] = [Rang(channel) for channel in rang]
+        events: list[Event] = [Rang(channel) for channel in rang if channel != Channel.ORDERS]
+        if Channel.ORDERS in rang and self._alarms.rang(now):
+            self._note_flood(now)
+        if self._alarms.is_to_be_heeded(now):
+            events.append(Rang(Channel.ORDERS))
         if any(channel in (Channel.FLAGS, Channel.WORKFLOWS) for channel in rang):
             self._because, self._seen_at = Source.NOTIFY, now
         for answer in answers:
             events += self._take(answer, leading=leading)
         return events
+
+    def looked(self, *, found: bool) -> None:
+        """Learn whether a look for due orders was worth it: bells that are not may wait for a moment."""
+        self._alarms.looked(time.monotonic(), found=found)
 
     def configure(self, text: str, source: Source, seen_at: float, *, leading: bool) -> Event:
         """Put in force what the tables say. Only the leader writes receipts: seen by two, it is still one change."""
@@ -140,6 +153,13 @@ class Ears:
             return self._ask(Question.CONFIG, READ_CONFIG_SQL, time.monotonic())
         return [self.configure(answer.value, self._because, self._seen_at, leading=leading)]
 
+    def _note_flood(self, now: float) -> None:
+        """Say once in a while that somebody rings for nothing."""
+        if now - self._flood_at >= FLOOD_SAID_EVERY_SECONDS:
+            text = "The bell rings again and again and no order is there: some role notifies orders_inbox for nothing"
+            logger.warning(text, extra={"event": "false_alarms"})
+            self._flood_at = now
+
     def _write(self, receipt: Receipt, seen_at: float) -> None:
         now = time.monotonic()
         if self._session is None:
@@ -172,3 +192,4 @@ class Ears:
         self._selector.unregister(self._number)  # before the close: the number is used again
         self._session.close()
         self._session = None
+        self._alarms = FalseAlarms()  # whoever loses it looks anyhow

@@ -27,8 +27,8 @@ Ways = list[int]
 
 def is_manual(number: str, pattern: str) -> bool:
     """Return whether orders of such a number are never uploaded: the pattern is found in it, as written or upper."""
-    forms = {number.strip(), order_key(number)}
-    return all(len(form) <= LONGEST_NUMBER for form in forms) and any(re.search(pattern, form) for form in forms)
+    bare = number.strip()
+    return len(bare) <= LONGEST_NUMBER and any(re.search(pattern, form) for form in {bare, order_key(bare)})
 
 
 @lru_cache(maxsize=8)

@@ -53,6 +53,7 @@ class Ended:
     rang:       the channel that was rung for the LISTEN session to hear; '' for none
     began_at:   of the statement of the beat, or the look; monotonic seconds
     muffled_by: who has kept the silence lock from us for a minute
+    found:      whether a pass had orders to look into; None: it was none
     """
 
     event: Event
@@ -61,6 +62,7 @@ class Ended:
     rang: str = ""
     began_at: float = 0.0
     muffled_by: int | None = None
+    found: bool | None = None
 
 
 class WorkSession:
@@ -141,7 +143,7 @@ class WorkSession:
             leader.renew_lease(connection, self._epoch, hearing=action.silence)
         match action.job:
             case Job.PASS:
-                return Ended(self._pass(connection, action, flags))
+                return self._pass(connection, action, flags)
             case Job.SETTLE:
                 return Ended(self._settle(connection))
             case Job.ASK:
@@ -193,7 +195,7 @@ class WorkSession:
         logger.info("Leading (epoch %d, %d orders in doubt)", epoch, doubtful, extra={"event": "leading"})
         return Led(True, self._whereabouts.difference, epoch, leader.who_leads(self._connection))
 
-    def _pass(self, connection: Connection, action: RunUpload, flags: Flags) -> Event:
+    def _pass(self, connection: Connection, action: RunUpload, flags: Flags) -> Ended:
         if not self._upload.continuing:
             self._metrics.wake(action.source.value)
             self._metrics.set_workflow(UPLOAD, last_run_at=datetime.now(UTC))
@@ -205,7 +207,7 @@ class WorkSession:
             self._silence.keep(connection, wanted=action.silence)
             # A pass is one check and its steps: the count still holds.
             due = counted or (self._seen_due if flags.fast_polling_enabled else None)
-        return self._upload.run(connection, self._epoch, flags, due)
+        return Ended(self._upload.run(connection, self._epoch, flags, due), found=due != 0)
 
     def _settle(self, connection: Connection) -> Event:
         self._silence.keep(connection, wanted=False)

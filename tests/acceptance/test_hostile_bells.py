@@ -1,6 +1,6 @@
 """Whoever may connect to the database may notify our channels, as often as they like and with any payload.
 
-That costs looks, which find nothing: round trips bound their number, not notifications. Nothing else happens.
+That costs looks, which find nothing: some at once, the others ten a second at most. Nothing else happens.
 """
 
 import re
@@ -55,8 +55,8 @@ def test_a_flood_of_forged_bells_stops_no_order_and_makes_nothing_grow(
         assert asleep.status()["flags"] == settings
         assert memory(asleep) - before < 20
         lines = asleep.lines[begin:]
-        assert len(lines) < NOTIFICATIONS / 50
-        assert not [line for line in lines if " INFO " not in line]
+        assert len(lines) < NOTIFICATIONS / 100
+        assert all("The bell rings again and again" in line for line in lines if " INFO " not in line)
         assert value_of(shop, "select count(*) from listener.config_log") == 0
     finally:
         shop.execute("drop role stranger")

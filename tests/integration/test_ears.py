@@ -11,11 +11,13 @@ import pytest
 
 from listener.database import Connection
 from listener.ears import Ears
-from listener.events import Configured, Event, Source
+from listener.events import Channel, Configured, Event, Rang, Source
+from listener.false_alarms import MOST, PAUSE_SECONDS
 from listener.metrics import Metrics
 from listener.store.config import READ_CONFIG_SQL
 from listener.wake import ListenSession, connect_listen
 from tests.support.shop import set_flag, value_of
+from tests.support.wait import eventually
 
 
 @pytest.fixture
@@ -86,3 +88,24 @@ def test_a_beat_alone_is_believed(db: Connection, hearing: Hearing) -> None:
         set_flag(db, "sync_interval", interval)
         hearing.beat(value_of(db, READ_CONFIG_SQL), time.monotonic())
     assert hearing.intervals == [301, 302]
+
+
+def test_a_bell_that_has_rung_too_often_for_nothing_waits_for_a_moment_and_is_told_once(
+    hearing: Hearing, db: Connection, caplog: pytest.LogCaptureFixture
+) -> None:
+    def ring_and_hear() -> list[Event]:
+        db.execute("notify orders_inbox")
+        assert select.select([hearing.session], [], [], 5)[0]
+        return hearing.ears.hear(leading=True)
+
+    for _ in range(MOST):
+        assert ring_and_hear() == [Rang(Channel.ORDERS)]
+        hearing.ears.looked(found=False)
+    assert ring_and_hear() == []
+    assert 0 < hearing.ears.due_at - time.monotonic() <= PAUSE_SECONDS
+    assert ring_and_hear() == []
+    assert eventually(lambda: hearing.ears.hear(leading=True)) == [Rang(Channel.ORDERS)]
+    assert hearing.ears.due_at == float("inf")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    hearing.ears.looked(found=True)
+    assert ring_and_hear() == [Rang(Channel.ORDERS)]

@@ -20,6 +20,7 @@ from listener.errors import Transient
 from listener.orders import shipstation_key
 from listener.shipstation import client
 from listener.shipstation.client import Answer, NoAnswer, NotSent, ShipStation, SpoiledPage
+from listener.sources.drive.answers import Outage, decode_page
 from listener.sources.drive.web import Web
 from listener.store.ledger import Candidate
 from listener.workflows.outcomes import Reading, all_unknown, read_answer
@@ -113,6 +114,12 @@ def test_an_answer_that_says_nothing_of_the_orders_leaves_them_to_be_looked_up(
 ) -> None:
     answer = speaks(says(body, "200 OK", "Content-Type: image/png")).create_orders(b"[]")
     assert states(read_answer(answer, BATCH)) == ["unknown", "unknown"]
+
+
+@pytest.mark.parametrize("body", RUBBISH.values(), ids=RUBBISH)
+def test_a_list_of_drive_that_cannot_be_read_is_an_outage(body: bytes) -> None:
+    with pytest.raises(Outage):
+        decode_page(body)
 
 
 def test_an_order_that_an_answer_names_twice_in_two_ways_is_looked_up() -> None:

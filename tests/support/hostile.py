@@ -109,6 +109,9 @@ def assert_told(url: str, process: ListenerProcess, numbers: Iterable[str]) -> N
         told = CliRunner().invoke(orders.explain, ["--", number], env={"DATABASE_URL": url})
         assert (told.exit_code, told.exception, told.stderr) == (0, None, ""), number[:60]
         assert not unprintable(told.stdout.replace("\n", "")), repr(told.stdout[:200])
+    listed = CliRunner().invoke(orders.failed, [], env={"DATABASE_URL": url})
+    assert (listed.exit_code, listed.exception) == (0, None)
+    assert not unprintable(listed.stdout.replace("\n", ""))
     for path in ("/page/past.json", "/page/now.json", "/status.json"):
         status, body = get(process, path)
         assert status == 200

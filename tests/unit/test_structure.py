@@ -28,6 +28,7 @@ PURE = {
     "listener.story.brief",
     "listener.story.dossier",
     "listener.events",
+    "listener.false_alarms",
     "listener.flags",
     "listener.headway",
     "listener.health",
