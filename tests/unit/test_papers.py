@@ -53,6 +53,12 @@ def test_the_runbook_explains_every_degraded_sentence() -> None:
     assert not [begin for begin in sentences if begin.split(":")[0].strip() not in RUNBOOK]
 
 
+def test_the_runbook_says_of_every_alert_what_to_do() -> None:
+    alerts = re.findall(r"- alert: (\w+)", (ROOT / "scripts" / "deploy" / "prometheus-rules.yml").read_text())
+    assert len(alerts) > 10
+    assert not [alert for alert in alerts if f"`{alert}`" not in RUNBOOK]
+
+
 def test_the_runbook_names_checks_that_the_doctor_makes() -> None:
     named = re.findall(r"`listener doctor`(?: sees one that still runs)?:? [^|\n]*", RUNBOOK)
     checks = {name for text in named for name in re.findall(r"\*([\w ]+)\*", text)}
