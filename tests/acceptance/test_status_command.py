@@ -1,6 +1,7 @@
 """`listener status`: asked of the page, else of the database, and never a guess when neither can tell."""
 
 import json
+import re
 import signal
 import socket
 from collections.abc import Callable
@@ -73,7 +74,7 @@ def test_without_a_page_the_database_tells_what_was_left_there(
     shop.execute("update polling_state set last_upload_check = localtimestamp - interval '3 hours'")
     shown = "\n".join(ended(listener_process(dsn, "status", STATUS_ADDRESS="off")).output)
     assert "Look tomorrow" in shown
-    assert "the last heartbeat was 10800 s ago, and one is due every 3600 s" in shown
+    assert re.search("the last heartbeat was 108[0-9][0-9] s ago, and one is due every 3600 s", shown)
 
 
 def test_when_none_runs_it_ends_with_3_and_says_who_was_asked(

@@ -61,9 +61,9 @@ def test_files_are_listed_with_what_became_of_their_orders_the_newest_first(shop
         [revisions[1], "0", "0", "0", "0", "failed"],
         [revisions[2], "2", "2", "0", "0", "imported"],
     ]
-    text = " ".join(" ".join(lines).split())
-    assert f"a-bad-one.xml in folder:{shop.path}" in text.replace("/ ", "/")
-    assert "line 2, column 1: unclosed token" in text
+    text = "".join("".join(lines).split())  # a long path is broken anywhere
+    assert f"a-bad-one.xmlinfolder:{shop.path}" in text
+    assert "line2,column1:unclosedtoken" in text
     body = as_json(dsn)
     assert [(entry["name"], entry["status"], entry["new"]) for entry in body] == [
         ("orders.xml", "imported", 1),
