@@ -58,6 +58,7 @@ class Metrics:
         self._fields: Fields = NOTHING.copy()
         self._workflows = {name: Workflow() for name in CONTROL_NAMES.values()}
         self._latencies: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self._percentiles: tuple[int, dict[str, float | None]] = (0, percentiles(()))  # of so many orders
 
     def check(self, workflow: str, *, exists: bool, count: int, duration_ms: float, action: str, source: str) -> None:
         """Count a check of `upload` or `xml-import`, and log its METRICS line. action: process, skip or error.
@@ -204,11 +205,21 @@ class Metrics:
     def snapshot(self) -> dict[str, Any]:
         """Return the body of /status.json."""
         with self._counting():
-            totals, latencies = self._book.totals(), list(self._latencies)
+            totals = self._book.totals()
             body = body_of(self._fields, self._workflows, totals, self._book.recent(), self._clock())
-        body["order_latency_ms"] = percentiles(latencies) | {"n": totals.orders}
+        body["order_latency_ms"] = self._latency_percentiles(totals.orders) | {"n": totals.orders}
         body["version"], body["started_at"] = self._version, self._started_at.isoformat()
         return body
+
+    def _latency_percentiles(self, orders: int) -> dict[str, float | None]:
+        """Return the percentiles of `orders` orders, sorting them only when there has been another one since."""
+        known, found = self._percentiles
+        if known != orders:
+            with self._lock:
+                latencies = list(self._latencies)
+            found = percentiles(latencies)
+            self._percentiles = orders, found
+        return found
 
     @contextmanager
     def _counting(self) -> Iterator[Figures]:

@@ -7,6 +7,7 @@ this machine would be one), as is every method that is not a read, and every ans
 import ipaddress
 import re
 from collections.abc import Collection
+from email.utils import formatdate
 
 from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
@@ -100,6 +101,7 @@ class Gate:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.update(HEADERS)
+                headers["Date"] = formatdate(usegmt=True)
                 for name, value in UNLESS_SAID_OTHERWISE.items():
                     headers.setdefault(name, value)
             await send(message)

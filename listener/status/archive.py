@@ -1,8 +1,9 @@
 """What the pages ask of the database, when somebody looks: never otherwise, and never much.
 
-One question at a time, each on a connection of its own that is closed at once: an idle listener keeps its two. An
-answer serves everybody who asks within its time, also when it is that there is none, so that no number of viewers can
-load the database, or knock at one that is down. It only reads, and takes no lock that the upload would wait for.
+One question at a time, on a connection that is closed when nobody has asked for some seconds: an idle listener keeps
+its two, and while a page is open the server need not begin a process for each question, which costs more than the
+answer. That serves everybody who asks within its time, also when it is that there is none, so that no number of viewers
+can load the database, or knock at one that is down. It only reads, and takes no lock that the upload would wait for.
 """
 
 import asyncio
@@ -27,7 +28,11 @@ T = TypeVar("T")
 ANSWER_SECONDS = 4.0
 """A viewer waits so long; the answer that comes later serves whoever asks again."""
 
+CLOSED_AFTER_SECONDS = 5.0
+"""Longer than an open page waits between two questions."""
+
 MOST_WAITING = 8
+STOP_SECONDS = 0.1
 KEPT = 64
 """Answers; an order's page is a few kilobytes."""
 
@@ -51,6 +56,7 @@ class Archive:
         self._url = url
         self._name = name
         self._answers: dict[str, Answer] = {}
+        self._connection: Connection | None = None  # the worker's
         self._worker: Worker | None = None
 
     async def ask(self, key: str, question: Callable[[Connection], T], *, good_for: float) -> T:
@@ -70,7 +76,8 @@ class Archive:
     def stop(self) -> None:
         """Put no more questions. One that is under way ends with the process."""
         if self._worker:
-            self._worker.stop(timeout=0)
+            self._worker.submit(self._close)
+            self._worker.stop(timeout=STOP_SECONDS)
 
     def _put(self, key: str, question: Callable[[Connection], T], good_for: float) -> Answer:
         self._forget()
@@ -92,7 +99,7 @@ class Archive:
             with suppress(RuntimeError):  # the server was stopped meanwhile, and its loop closed
                 loop.call_soon_threadsafe(arrive, result, fault)
 
-        self._worker = self._worker or Worker("status-database")
+        self._worker = self._worker or Worker("status-database", self._close, CLOSED_AFTER_SECONDS)
         self._worker.submit(work)
         return answer
 
@@ -103,13 +110,14 @@ class Archive:
             del self._answers[next(iter(self._answers))]
 
     def _answer(self, question: Callable[[Connection], T]) -> tuple[T | None, Unavailable | None]:
+        kept = self._connection
         try:
-            with connect_step(self._url, self._name) as connection:
-                connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-                connection.read_only = True
-                with connection.transaction():
-                    limit_view(connection)
-                    return question(connection), None
+            try:
+                return self._read(question), None
+            except psycopg.OperationalError:
+                if kept is None or not kept.closed:
+                    raise
+                return self._read(question), None  # the server, or a pooler, has closed it since the last question
         except Transient as error:
             return None, Unavailable(f"the database does not answer: {error}")
         except psycopg.Error as error:
@@ -117,6 +125,28 @@ class Archive:
         except Exception as error:
             logger.exception("A question of the status page failed: %s", error, extra={"event": "bug"})
             return None, Unavailable("a fault of the listener; its log has the traceback")
+
+    def _read(self, question: Callable[[Connection], T]) -> T:
+        connection = self._open()
+        try:
+            with connection.transaction():
+                limit_view(connection)
+                return question(connection)
+        finally:
+            if connection.closed:
+                self._connection = None
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            self._connection = connection = connect_step(self._url, self._name)
+            connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            connection.read_only = True
+        return self._connection
+
+    def _close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
 
 def _reason(error: psycopg.Error) -> str:

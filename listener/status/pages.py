@@ -1,6 +1,7 @@
 """What each path answers. Figures come from memory; what needs the database is asked by way of the archive."""
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from listener.database import Connection
 from listener.health import colour_of, unready_reasons
 from listener.log import Redact
 from listener.metrics import Metrics
@@ -21,9 +23,12 @@ from listener.status.prometheus import CONTENT_TYPE, Exporter
 from listener.store.story import read_order
 from listener.story.timeline import tell
 
-PAST_GOOD_FOR = 2.0
-ORDER_GOOD_FOR = 2.0
-"""Seconds for which an answer of the database serves everybody."""
+NOW_GOOD_FOR = 1.8
+PAST_GOOD_FOR = 2.8
+ORDER_GOOD_FOR = 2.8
+"""Seconds for which an answer serves everybody: a little less than a page waits before it asks again, so that one
+viewer sees what is new each time, and many cost hardly more than one.
+"""
 
 FOR_GOOD = {"Cache-Control": "public, max-age=31536000, immutable"}
 
@@ -38,6 +43,21 @@ class Sources:
     redact: Redact = str
 
 
+class Shared:
+    """A body that is made once for all who ask within some time."""
+
+    def __init__(self, make: Callable[[], bytes]) -> None:
+        self._make = make
+        self._body = b""
+        self._until = float("-inf")
+
+    def body(self, good_for: float) -> bytes:
+        """Return what was made at most so many seconds ago."""
+        if (now := time.monotonic()) >= self._until:
+            self._body, self._until = self._make(), now + good_for
+        return self._body
+
+
 class Pages:
     """Each public method answers one path."""
 
@@ -47,41 +67,55 @@ class Pages:
         self._assets = read_assets()
         self._exporter = Exporter(sources.metrics)
         self._overview = Overview(sources.metrics)
+        self._now = Shared(self._make_now)
 
     async def index(self, _: Request) -> Response:
         """Answer with the page itself, which fetches the rest."""
         return HTMLResponse(self._assets.index)
 
     async def now(self, _: Request) -> Response:
-        """Answer with what is in memory. `page` changes when there is another page than the one that asks."""
+        """Answer with what is in memory, and the time of now: browsers have another."""
+        at = datetime.now(UTC).isoformat().encode()
+        return _json_response(b'{"at":"%b",%b' % (at, self._now.body(NOW_GOOD_FOR)[1:]))
+
+    def _make_now(self) -> bytes:
+        """Return what all see. `page` changes when there is another page than the one that asks."""
         snapshot = self._metrics.snapshot()
         colour, reasons = colour_of(snapshot)
         health = {"colour": colour, "reasons": reasons}
-        return self._json({"page": self._assets.base, "at": datetime.now(UTC), "health": health, "status": snapshot})
+        return self._body({"page": self._assets.base, "health": health, "status": snapshot})
 
     async def past(self, _: Request) -> Response:
         """Answer with what is in the database. That it is away is an answer too: the page goes on without."""
         try:
-            past = await self._archive.ask("past", self._overview.read, good_for=PAST_GOOD_FOR)
+            return _json_response(await self._archive.ask("past", self._read_past, good_for=PAST_GOOD_FOR))
         except Unavailable as fault:
             return self._json({"away": str(fault)})
-        return self._json({"away": None, **past})
+
+    def _read_past(self, connection: Connection) -> bytes:
+        return self._body({"away": None, **self._overview.read(connection)})
 
     async def order(self, request: Request) -> Response:
         """Answer with the story of one order."""
         number = request.path_params["number"]
         try:
-            question = partial(read_order, asked=number)
-            found = await self._archive.ask(f"order {number}", question, good_for=ORDER_GOOD_FOR)
+            question = partial(self._read_order, number=number)
+            page, status = await self._archive.ask(f"order {number}", question, good_for=ORDER_GOOD_FOR)
         except Unavailable as fault:
-            return self._message(503, "No answer", f"What became of order {number} cannot be told now: {fault}.")
-        if not found.is_known:
-            sentence = (
-                f"Nobody has ever seen order {number}: it is not in orders_inbox, shipped_orders, the ledger, any file"
-                " that was read, or what ShipStation is known to have. Look at how it is written."
-            )
-            return self._message(404, "Unknown order", sentence)
-        return HTMLResponse(order_page(tell(found), self._assets, self._redact))
+            sentence = f"What became of order {number} cannot be told now: {fault}."
+            page, status = self._message("No answer", sentence), 503
+        return HTMLResponse(page, status)
+
+    def _read_order(self, connection: Connection, number: str) -> tuple[str, int]:
+        """Return its page, and the status that this is answered with."""
+        found = read_order(connection, asked=number)
+        if found.is_known:
+            return order_page(tell(found), self._assets, self._redact), 200
+        sentence = (
+            f"Nobody has ever seen order {number}: it is not in orders_inbox, shipped_orders, the ledger, any file"
+            " that was read, or what ShipStation is known to have. Look at how it is written."
+        )
+        return self._message("Unknown order", sentence), 404
 
     async def file(self, request: Request) -> Response:
         """Answer with a file of the page; a browser may keep it for good, since its path changes with its content."""
@@ -111,12 +145,18 @@ class Pages:
         return self._json(body, 503 if reasons else 200)
 
     def _json(self, body: Mapping[str, Any], status: int = 200) -> Response:
-        # In ASCII: a name from a file system may hold what cannot be encoded.
-        text = json.dumps(_plain(body, self._redact), allow_nan=False, separators=(",", ":"))
-        return Response(text, status, media_type="application/json")
+        return _json_response(self._body(body), status)
 
-    def _message(self, status: int, title: str, sentence: str) -> Response:
-        return HTMLResponse(message_page(title, [sentence], self._assets, self._redact), status)
+    def _body(self, body: Mapping[str, Any]) -> bytes:
+        # In ASCII: a name from a file system may hold what cannot be encoded.
+        return json.dumps(_plain(body, self._redact), allow_nan=False, separators=(",", ":")).encode("ascii")
+
+    def _message(self, title: str, sentence: str) -> str:
+        return message_page(title, [sentence], self._assets, self._redact)
+
+
+def _json_response(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, media_type="application/json")
 
 
 def _plain(value: Any, redact: Redact) -> Any:

@@ -10,6 +10,7 @@ import ipaddress
 import logging
 import socket
 import threading
+from contextlib import suppress
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -34,7 +35,7 @@ class StatusServer:
 
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
-        self._server: uvicorn.Server | None = None
+        self._server: Server | None = None
         self._thread: threading.Thread | None = None
         self.port: int | None = None
         """The port in use: the one that was asked for, or what port 0 became."""
@@ -55,7 +56,7 @@ class StatusServer:
             return False
         _warn_when_open(listening, address)
         self.port = listening.getsockname()[1]
-        self._server = uvicorn.Server(_config(self._sources, address[0]))
+        self._server = Server(_config(self._sources, address[0]))
         self._thread = threading.Thread(target=_run, args=(self._server, listening), name="status", daemon=True)
         self._thread.start()
         return True
@@ -63,9 +64,28 @@ class StatusServer:
     def stop(self) -> None:
         """Stop serving, within a second."""
         if self._server and self._thread:
-            self._server.should_exit = self._server.force_exit = True
+            self._server.end()
             self._thread.join(STOP_SECONDS)
         self._sources.archive.stop()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which wakes ten times a second to see whether to end. This one sleeps until it is told."""
+
+    _told: asyncio.Event | None = None
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        self._told, self._loop = asyncio.Event(), asyncio.get_running_loop()
+        while not self.should_exit:
+            await self._told.wait()
+
+    def end(self) -> None:
+        """Have it end; called by another thread."""
+        self.should_exit = self.force_exit = True
+        if self._told:
+            with suppress(RuntimeError):  # its loop has come to its end already
+                self._loop.call_soon_threadsafe(self._told.set)
 
 
 class Connection(H11Protocol):
@@ -106,11 +126,12 @@ def _config(sources: Sources, host: str) -> uvicorn.Config:
         log_level="error",  # of uvicorn's own loggers: a port scan is no event
         access_log=False,
         server_header=False,
+        date_header=False,  # the application's: uvicorn's would be that of its last look
         proxy_headers=False,
     )
 
 
-def _run(server: uvicorn.Server, listening: socket.socket) -> None:
+def _run(server: Server, listening: socket.socket) -> None:
     with listening:
         try:
             server.run(sockets=[listening])

@@ -163,6 +163,7 @@ def test_when_the_database_is_away_for_the_page_alone_it_says_so_and_goes_on(
     seen = window(process)
     expect(row(seen.page, "WEB-1")).to_be_visible()
     proxy.refuse()
+    proxy.cut()
     expect(seen.page.locator("#away")).to_contain_text("cannot be shown now: the database does not answer")
     expect(row(seen.page, "WEB-1")).to_be_visible()
     expect(headline(seen.page)).to_have_text(IN_CONTACT)

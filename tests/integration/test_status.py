@@ -1,5 +1,6 @@
 """The status pages over real HTTP: what is served, to whom, and that nobody can hold the server up."""
 
+import asyncio
 import http.client
 import json
 import logging
@@ -9,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -99,6 +102,30 @@ def untouched_pages() -> Iterator[Pages]:
 
 def test_the_snapshot_is_served_as_soon_as_the_server_runs(pages: Pages) -> None:
     assert pages.json("/status.json") == (200, pages.metrics.snapshot())
+
+
+def test_a_server_that_nobody_asks_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    naps: list[float] = []
+
+    async def nap(seconds: float) -> None:
+        naps.append(seconds)
+        await asyncio.Event().wait()
+
+    pages = Pages()
+    with monkeypatch.context() as asleep:
+        asleep.setattr(asyncio, "sleep", nap)
+        assert pages.server.start(("127.0.0.1", 0))
+        assert pages.json("/health/live")[0] == 200
+        assert naps == []
+    pages.server.stop()
+    assert pages.server._thread is not None
+    assert not pages.server._thread.is_alive()
+
+
+def test_an_answer_says_when_it_was_given(pages: Pages) -> None:
+    before = datetime.now(UTC).replace(microsecond=0)
+    given_at = parsedate_to_datetime(pages.ask("/status.json")[1]["date"])
+    assert before <= given_at <= datetime.now(UTC)
 
 
 def test_the_snapshot_is_of_the_moment_of_the_question(pages: Pages) -> None:

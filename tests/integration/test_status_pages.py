@@ -205,11 +205,46 @@ def test_a_locked_table_costs_the_page_its_orders_and_nothing_else(site: Site, d
         assert site.json("/page/now.json")["status"]["version"] == "1.2.3"
 
 
-def test_no_connection_is_kept(site: Site, shop: Connection) -> None:
+def test_no_connection_is_kept_when_nobody_looks_any_more(
+    monkeypatch: pytest.MonkeyPatch, site: Site, shop: Connection
+) -> None:
+    monkeypatch.setattr(archive, "CLOSED_AFTER_SECONDS", 0.05)
     for path in ("/page/past.json", "/orders/1", "/page/past.json"):
         site.ask(path)
     count = "select count(*) from pg_stat_activity where application_name = 'page test'"
     eventually(lambda: shop.execute(count.encode()).fetchone(), lambda row: row == (0,))
+
+
+def test_viewers_share_what_is_made_for_the_first_of_them(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "NOW_GOOD_FOR", 60.0)
+    monkeypatch.setattr(pages, "PAST_GOOD_FOR", 60.0)
+    made: list[str] = []
+    write, look = json.dumps, site.metrics.snapshot
+    monkeypatch.setattr(json, "dumps", lambda *body, **how: made.append("body") or write(*body, **how))
+    monkeypatch.setattr(site.metrics, "snapshot", lambda: made.append("snapshot") or look())
+    now = [site.json("/page/now.json") for _ in range(5)]
+    assert made == ["snapshot", "body"]
+    past = [site.json("/page/past.json") for _ in range(5)]
+    assert made == ["snapshot", "body", "body"]
+    assert past[1:] == past[:1] * 4
+    at = [answer.pop("at") for answer in now]
+    assert now[1:] == now[:1] * 4
+    assert sorted(set(at)) == at, "each is told the time when it has asked"
+
+
+def test_a_viewer_who_asks_later_is_told_what_is_new(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "NOW_GOOD_FOR", 0.0)
+    for pending in (1, 2):
+        site.metrics.set(pending=pending)
+        assert site.json("/page/now.json")["status"]["pending"] == pending
+
+
+def test_programs_are_told_how_it_is_at_this_moment(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "NOW_GOOD_FOR", 60.0)
+    for pending in (1, 2):
+        site.metrics.set(pending=pending)
+        assert site.json("/page/now.json")["status"]["pending"] == 1
+        assert site.json("/status.json")["pending"] == pending
 
 
 def test_a_secret_that_came_back_from_outside_is_shown_nowhere(site: Site, shop: Connection) -> None:
@@ -278,6 +313,27 @@ def test_many_who_ask_the_same_share_one_question(dsn: str) -> None:
         return await asyncio.gather(*asking)
 
     assert (asyncio.run(ask()), put) == ([1] * 50, [1])
+    asked.stop()
+
+
+def pid_of(connection: Connection) -> int:
+    return connection.info.backend_pid
+
+
+def test_one_question_after_another_has_the_same_connection(dsn: str) -> None:
+    asked = Archive(dsn, "page test")
+    first, second = asyncio.run(all_at_once(asked, {"a": pid_of, "b": pid_of}))
+    assert first == second
+    asked.stop()
+
+
+def test_a_connection_that_was_closed_meanwhile_costs_no_answer(dsn: str, shop: Connection) -> None:
+    asked = Archive(dsn, "page test")
+    (first,) = asyncio.run(all_at_once(asked, {"a": pid_of}))
+    shop.execute("select pg_terminate_backend(%s, 5000)", [first])
+    (second,) = asyncio.run(all_at_once(asked, {"b": pid_of}))
+    assert isinstance(second, int)
+    assert second != first
     asked.stop()
 
 

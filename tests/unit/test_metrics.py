@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from listener import metrics as module
 from listener.events import Source
 from listener.flags import Flags
 from listener.metrics import LATENCIES_KEPT, Metrics
@@ -335,3 +336,15 @@ def test_the_age_of_the_mirror_grows() -> None:
     metrics.set(mirror_fresh_at=now)
     now += timedelta(seconds=90)
     assert metrics.snapshot()["mirror"]["age_seconds"] == 90
+
+
+def test_times_of_orders_are_sorted_when_there_is_another_one(
+    metrics: Metrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sorted_times: list[int] = []
+    sort = module.percentiles
+    monkeypatch.setattr(module, "percentiles", lambda times: sorted_times.append(len(times)) or sort(times))
+    for ms in (5.0, 1.0):
+        metrics.order_latency(ms)
+        assert [metrics.snapshot()["order_latency_ms"]["p50"] for _ in range(3)] == [ms] * 3
+    assert sorted_times == [1, 2]
