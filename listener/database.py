@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg import conninfo
 from psycopg.errors import InvalidSchemaName, UndefinedTable
+from psycopg.pq import PipelineStatus
 
 from listener.errors import Fatal, Transient
 
@@ -125,24 +126,30 @@ def connect_step(url: str, name: str) -> Connection:
 
 @contextmanager
 def pipelined(connection: Connection, *, keep: bool = True) -> Iterator[None]:
-    """A transaction whose statements go out without waiting for each other: BEGIN and COMMIT cost no round trip of
-    their own. An answer is waited for where it is read. (psycopg's transaction() waits four times in a pipeline.)
+    """One transaction whose statements go out without waiting for each other: an answer is waited for when it is read.
 
-    keep: False rolls it back at its end, as an error does; by psycopg's own hand, which then forgets what is prepared.
-          A ROLLBACK in the pipeline it would notice too late, and have the server forget what it prepares after that.
+    In a pipeline everything between two Syncs is one transaction (PostgreSQL, "Message Flow", Pipelining), so that it
+    needs no BEGIN and no COMMIT. (psycopg's transaction() waits for four answers of its own there.)
+    keep: False rolls it back at its end, as an error does
     """
     try:
         with connection.pipeline():
-            connection.execute("begin")
-            yield
-            if keep:
-                connection.execute("commit")
+            if not keep:
+                connection.execute("begin")
+            try:
+                yield
+            except BaseException:
+                if connection.pgconn.pipeline_status == PipelineStatus.ON:  # an error that the server does not know of
+                    connection.execute("rollback", prepare=False)
+                raise
     except BaseException:
         if not connection.closed:
             connection.rollback()
+            # After a ROLLBACK psycopg has the server forget what is prepared: now, and not after it has prepared more.
+            connection.execute("select 1", prepare=False)
         raise
     if not keep:
-        connection.pgconn.exec_(b"rollback")  # of one that it sees psycopg forgets all that is prepared
+        connection.pgconn.exec_(b"rollback")  # psycopg does not see this one, and what is prepared stays so
 
 
 def is_lost(connection: Connection, error: BaseException) -> bool:

@@ -95,8 +95,6 @@ def rehearse(connection: Connection, epoch: int) -> None:
     """
     order = Candidate("", 0, "rehearsal", "rehearsal")
     accepted = Settled(order.order_key, "accepted", "1", "uploaded")
-    with pipelined(connection):
-        pass
     with pipelined(connection, keep=False):
         ledger.suspects(connection)
         api_calls.take_when_due(connection, 200, "rehearsal")

@@ -7,8 +7,12 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.errors import DivisionByZero
+from psycopg.pq import TransactionStatus
 
 from listener.database import Connection, connect_step, connect_work, has_ended, make_ours, pipelined
+from listener.store.mirror import note_conflict
+from tests.support.trips import tracing
 from tests.support.wait import eventually
 
 OTHERS = {
@@ -77,3 +81,50 @@ def test_a_transaction_in_a_pipeline_that_is_not_kept_leaves_nothing(dsn: str) -
         with pipelined(connection, keep=False):
             connection.execute("update polling_state set last_upload_count = 4711")
         assert connection.execute("select last_upload_count from polling_state").fetchone() == (0,)
+
+
+NOTED = "select count(*) from listener.conflicts"
+
+
+def test_the_statements_of_a_pipeline_are_one_transaction(dsn: str) -> None:
+    with connect_work(dsn, "test") as db, connect_work(dsn, "test") as other:
+        with pipelined(db):
+            note_conflict(db, "A-1", "kind", ["1"])
+            assert db.execute(NOTED).fetchone() == (1,)
+            assert other.execute(NOTED).fetchone() == (0,)
+            note_conflict(db, "A-2", "kind", ["2"])
+        assert other.execute(NOTED).fetchone() == (2,)
+
+
+def divide_by_zero(db: Connection) -> None:
+    db.execute("select 1 / 0").fetchone()
+
+
+def raise_key_error(_: Connection) -> None:
+    raise KeyError
+
+
+@pytest.mark.parametrize("keep", [True, False], ids=["to be kept", "to be undone"])
+@pytest.mark.parametrize(("fail", "error"), [(divide_by_zero, DivisionByZero), (raise_key_error, KeyError)])
+def test_a_pipeline_that_fails_leaves_nothing(
+    dsn: str, keep: bool, fail: Callable[[Connection], None], error: type[Exception]
+) -> None:
+    with connect_work(dsn, "test") as db:
+        for _ in range(3):
+            with pytest.raises(error), pipelined(db, keep=keep):
+                note_conflict(db, "A-1", "kind", ["1"])
+                fail(db)
+            assert db.info.transaction_status is TransactionStatus.IDLE
+            for _ in range(3):  # what is prepared meanwhile stays so
+                assert db.execute(NOTED).fetchone() == (0,)
+
+
+def test_a_pipeline_that_is_to_be_undone_leaves_nothing_but_what_is_prepared(dsn: str) -> None:
+    with connect_work(dsn, "test") as db:
+        with pipelined(db, keep=False):
+            note_conflict(db, "A-1", "kind", ["1"])
+        with tracing(db) as trace:
+            assert db.execute(NOTED).fetchone() == (0,)
+            note_conflict(db, "A-1", "kind", ["1"])
+            parsed = [message for message in trace.end() if message.name == "Parse"]
+        assert len(parsed) == 1, "only the question is new"

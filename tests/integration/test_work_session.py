@@ -223,4 +223,4 @@ def test_an_order_waits_for_three_answers_of_the_database_and_no_plan(
     first, second = (until_its_request(loop, shop, account, number) for number in ("A-1", "A-2"))
     assert [message for message in first if message.name == "Parse"] == [], "all is prepared when it leads"
     assert round_trips(first) == 4, "the first one asks whether there are suspects"
-    assert round_trips(second) == 3, "the look, the claim, and COMMIT"
+    assert round_trips(second) == 3, "the look, the claim, the ledger"
