@@ -20,6 +20,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 PIECE = 16 * 1024
 """How much of a request goes to the socket before it is asked again whether it still may leave."""
+
 MOST_PARTS = 1_000_000
 PARTS_OF_A_LIST = 3
 """Values of a JSON, where a list or an object counts as several. Reading 16 MB of `[],` took four seconds, in which
