@@ -7,6 +7,7 @@ And a limit on a request: it may be asked, before each piece of it goes to the s
 """
 
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
@@ -19,10 +20,16 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 PIECE = 16 * 1024
 """How much of a request goes to the socket before it is asked again whether it still may leave."""
+
 MOST_PARTS = 1_000_000
 PARTS_OF_A_LIST = 3
 """Values of a JSON, where a list or an object counts as several. Reading 16 MB of `[],` took four seconds, in which
 nothing else runs, and 500 MB; a page of 500 orders has some 100,000 values.
+"""
+
+FORGET = struct.pack("ii", 1, 0)
+"""SO_LINGER: what has not left the machine when the socket is closed, or the process killed, never does. Else the
+system would go on for a quarter of an hour to deliver a request that nobody waits for any more.
 """
 
 _in_use = threading.local()
@@ -57,6 +64,7 @@ class _Watched:
             return
         if self.sock is None:
             self.connect()  # first: it takes its time
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, FORGET)
         for start in range(0, len(data), PIECE):
             if not request.may_leave():
                 raise Withheld(begun=request.has_begun)

@@ -69,6 +69,8 @@ def test_killed_after_the_claim_and_the_request_never_arrives(rig: Rig) -> None:
     rig.kill()
     with TcpProxy(rig.account.port) as network:
         rig.start(base_url=f"http://127.0.0.1:{network.port}")
+        insert_order(rig.shop, "WIRE-0")  # with it the new process has asked what ShipStation has
+        assert eventually(lambda: row_of(rig.shop, "WIRE-0"), lambda row: row[0] == "uploaded")
         network.to_server.hold()
         insert_order(rig.shop, "WIRE-1")
         eventually(lambda: rig.state_of("WIRE-1"), lambda state: state == "sending")

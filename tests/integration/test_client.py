@@ -6,7 +6,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -135,6 +135,32 @@ def test_a_request_of_which_a_part_has_left_is_broken_off_and_in_doubt(
     with pytest.raises(NoAnswer, match="stood still"):
         ours.create_orders(payload(*(f"A-{n}" for n in range(100))), lambda: next(asked, False))
     assert account.order_count == 0
+
+
+def test_what_has_not_left_this_machine_by_the_deadline_never_does(
+    connect: Callable[..., ShipStation], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "DEADLINE_SECONDS", 0.3)
+    monkeypatch.setattr(client, "CONNECT_SECONDS", 0.1)
+    body = payload(*(f"A-{n}" for n in range(200)))
+    with socket.socket() as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # so that most of it waits on this side
+        door.bind(("127.0.0.1", 0))
+        door.listen()
+        with pytest.raises(NoAnswer):
+            connect(f"http://127.0.0.1:{door.getsockname()[1]}").create_orders(body, lambda: True)
+        peer, _ = door.accept()
+        with peer:
+            assert received(peer) < len(body)
+
+
+def received(peer: socket.socket) -> int:
+    """Read to the end; return how much came."""
+    count = 0
+    with suppress(ConnectionResetError):
+        while part := peer.recv(65536):
+            count += len(part)
+    return count
 
 
 def test_a_request_that_got_no_answer_is_not_sent_again_by_itself(

@@ -5,12 +5,14 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from math import log2
+from typing import Any
 
 import pytest
 
 from listener.embedded.shipstation import ShipStationSimulator
 from listener.errors import Transient
-from listener.shipstation.client import NoAnswer
+from listener.shipstation.client import NoAnswer, ShipStation
+from listener.workflows import send_batch
 from tests.support.shop import Connection, insert_order, row_of, value_of
 from tests.support.upload import (
     CREATE,
@@ -40,6 +42,27 @@ def test_a_whole_batch_in_doubt_is_resolved_by_one_question(
     assert (len(fresh.sent()), fresh.look_ups()) == (1, [])
     assert set(times_made(account).values()) == {1}
     assert statuses(shop) == {"uploaded": 30}
+
+
+@pytest.mark.parametrize(("holder", "name", "seconds"), [(send_batch, "encode", 6), (ShipStation, "create_orders", 36)])
+def test_a_claim_that_has_grown_old_before_its_request_could_leave_is_made_anew(
+    fresh: Leader, shop: Connection, monkeypatch: pytest.MonkeyPatch, holder: Any, name: str, seconds: int
+) -> None:
+    go_on = getattr(holder, name)
+
+    def stand_still(*arguments: Any) -> Any:
+        fresh.time.advance(seconds)
+        monkeypatch.setattr(holder, name, go_on)
+        return go_on(*arguments)
+
+    monkeypatch.setattr(holder, name, stand_still)
+    numbers = insert(shop, 3)
+    assert fresh.run().report.more, "it is due again at once"
+    assert (fresh.sent(), set(fresh.states().values())) == ([], {"waiting"})
+    assert "stood still" in fresh.ledger("A-1", "error")[0]
+    fresh.run_all()
+    assert [sorted(sent) for sent in fresh.sent()] == [sorted(numbers)]
+    assert statuses(shop) == {"uploaded": 3}
 
 
 def test_what_is_not_there_is_sent_again_only_when_the_old_request_can_no_longer_arrive(
