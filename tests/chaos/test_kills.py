@@ -69,6 +69,7 @@ def test_killed_after_the_claim_and_the_request_never_arrives(rig: Rig) -> None:
     rig.kill()
     with TcpProxy(rig.account.port) as network:
         rig.start(base_url=f"http://127.0.0.1:{network.port}")
+        rig.process.wait_for("METRICS: workflow=sync")  # what ShipStation has is known to this process then
         network.to_server.hold()
         insert_order(rig.shop, "WIRE-1")
         eventually(lambda: rig.state_of("WIRE-1"), lambda state: state == "sending")
