@@ -78,8 +78,7 @@ def phase_0(scene: Stage) -> None:
 
 def stage_1(scene: Stage) -> ListenerProcess:
     scene.title("Stage 1: the upload alone; the old import and the old sync go on")
-    scene.do("pause", IMPORT)
-    scene.do("pause", SYNC)
+    scene.psql_command(f"update workflow_controls set enabled = false where workflow_name in ('{IMPORT}', '{SYNC}')")
     dry_run = scene.start_listener("--dry-run")
     scene.wait("listener run --dry-run says what would go", lambda: dry_run.output)
     scene.wait("doctor sees that the old uploader still runs", lambda: _old_workflows(scene), lambda old: UPLOAD in old)
@@ -184,8 +183,7 @@ def back_to_the_old_scripts(scene: Stage, listener: ListenerProcess, before: Bef
         _wait_for_state(scene, listener, "disabled")
     scene.wait("nothing is under way", lambda: scene.ask(UNDER_WAY_SQL), lambda count: count == 0)
     scene.check("the listener ends with 0", listener.stop() == 0)
-    for workflow in WORKFLOWS:
-        scene.do("resume", workflow)
+    scene.psql_command("update workflow_controls set enabled = true")
     scene.do("uninstall")
     scene.check("the catalog is as it was before Phase 0", catalog(scene.url) == before.catalog)
     scene.check("so are settings and switches", scene.ask(SETTINGS_SQL) == before.settings)

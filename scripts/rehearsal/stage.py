@@ -109,6 +109,11 @@ class Stage:
         done = run_psql(self.url, file)
         self.check(f"psql -f sql/{file}{done.stderr[:500] if done.returncode else ''}", done.returncode == 0)
 
+    def psql_command(self, statement: str) -> None:
+        """Have psql run a statement."""
+        done = run_psql(self.url, command=statement)
+        self.check(f'psql -c "{statement}"{done.stderr[:500]}', done.returncode == 0)
+
     def start_listener(self, *arguments: str) -> ListenerProcess:
         process = ListenerProcess(("run", *arguments), self.environment, self.folder)
         self.processes.append(process)
