@@ -25,6 +25,9 @@ LONGEST_TEXT = 4000
 LONGEST_TRACEBACK = 20_000
 """Characters of a message, or of a field, and of a traceback, before they are escaped."""
 
+TELL_TWICE = ("psycopg",)
+"""Loggers of others that warn of what is raised as well, and so is logged where it is handled."""
+
 STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 STABLE_FIELDS = frozenset({"time", "level", "logger", "message", "event", "traceback"})
 
@@ -52,6 +55,8 @@ def configure(level: str, format: str, stream: Stream | None = None, secrets: It
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(level)
+    for name in TELL_TWICE:
+        logging.getLogger(name).setLevel(max(root.level, logging.ERROR))
     return handler
 
 

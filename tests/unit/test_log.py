@@ -34,6 +34,12 @@ def logged(log_format: str, log: Callable[[], object], *secrets: str) -> str:
     return stream.getvalue()
 
 
+def test_a_session_that_was_lost_is_told_once_and_not_by_the_driver_too() -> None:
+    driver = logging.getLogger("psycopg")
+    assert logged("text", lambda: driver.warning("error ignored terminating a pipeline")) == ""
+    assert "ERROR psycopg it is broken" in logged("text", lambda: driver.error("it is broken"))
+
+
 def test_a_line_of_text_is_time_level_logger_message() -> None:
     line = logged("text", lambda: logger.info("%d orders", 3))
     assert re.fullmatch(rf"{STAMP} INFO shop\.test 3 orders\n", line)
