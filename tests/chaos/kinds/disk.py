@@ -1,5 +1,6 @@
 """The server can write no more: its disk is full, or it is read-only."""
 
+import functools
 import random
 from collections.abc import Iterator
 
@@ -9,6 +10,7 @@ from tests.chaos.world import World
 from tests.support.wait import eventually
 
 
+@functools.cache
 def why_no_disk() -> str:
     """Return why the disk cannot be filled here."""
     disk = Disk()
