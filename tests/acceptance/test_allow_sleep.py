@@ -34,8 +34,9 @@ def said_to(server: EmbeddedPostgres, since: int) -> list[str]:
     return [line for line in server.log_text()[since:].splitlines() if line.startswith("listener ")]
 
 
-def wait_until_dormant(process: ListenerProcess) -> None:
+def wait_until_dormant(process: ListenerProcess, server: EmbeddedPostgres) -> None:
     process.wait_status(lambda status: status["workflows"]["shipstation-upload"]["state"] == "dormant", 40)
+    eventually(lambda: said_to(server, 0)[-1], lambda last: "'{idle_session_timeout}', $2 = '{0}'" in last)
 
 
 def let_it_look_at_its_source(process: ListenerProcess) -> None:
@@ -53,8 +54,7 @@ def test_nothing_is_said_to_a_database_that_may_sleep_and_what_wakes_it_is_a_bel
     listener_process: Callable[..., ListenerProcess],
 ) -> None:
     process = listener_process(server.url(), ORDER_SOURCE=str(tmp_path))
-    wait_until_dormant(process)
-    eventually(lambda: said_to(server, 0), lambda said: "idle_session_timeout" in said[-1])
+    wait_until_dormant(process, server)
     place, length = process.mark(), len(server.log_text())
     let_it_look_at_its_source(process)
     assert said_to(server, length) == []
@@ -64,7 +64,7 @@ def test_nothing_is_said_to_a_database_that_may_sleep_and_what_wakes_it_is_a_bel
         assert account.wait_for_orders(1, 10)
     process.wait_for("workflow=upload exists=True count=1 .* source=notify", after=place)
 
-    wait_until_dormant(process)
+    wait_until_dormant(process, server)
     place = process.mark()
     server.shut_down()
     process.wait_for("The database has closed its sessions", after=place)
