@@ -279,7 +279,8 @@ def _commits(result: dict[str, Any], flush: str) -> Table:
             commits = median_commits(result, flush, name, clients)
             cells.append(f"{commits:,.0f} ({commits / median_commits(result, flush, NONE, clients):.0%})")
         rows.append([name, *cells, spread(result["flush"][flush][name][str(most)]["commits"], ",.0f")])
-    header = ["", *(f"{clients} clients" for clients in result["clients"]), f"{most} clients: median (range)"]
+    heads = (f"{clients} writer{'s' * (clients > 1)}" for clients in result["clients"])
+    header = ["", *heads, f"{most} writers: median (range)"]
     return Table(title, header, rows)
 
 
