@@ -136,7 +136,8 @@ class Meter:
         for _ in range(CALLS_TO_BE_SEEN):
             ask(address, "/health/live")
         used = thread_seconds(self._listener)
-        return asking | {max(before, key=lambda thread: used[thread] - before[thread])}
+        answering = max(before.keys() & used.keys(), key=lambda thread: used[thread] - before[thread])
+        return (asking & used.keys()) | {answering}
 
 
 def thread_seconds(pid: int) -> dict[str, float]:
