@@ -49,6 +49,10 @@ T = TypeVar("T")
 LONGEST_WAIT_SECONDS = 10.0
 """The loop turns at least this often: /health/live looks at that."""
 
+ORDERS_FIRST_SECONDS = 0.002
+"""For so long the upload's thread has the processor to itself before what is shown is brought up to date. Python runs
+one thread at a time, and an order would wait for that."""
+
 DEAD_AFTER_SECONDS = 30.0
 STOP_WITHIN_SECONDS = 10.0
 
@@ -127,6 +131,8 @@ class Daemon:
         self._state, actions = react(self._state, events, now)
         for action in actions:
             self._perform(action, now)
+        if any(isinstance(action, RunUpload) for action in actions):
+            self._selector.select(ORDERS_FIRST_SECONDS)
         self._publisher.publish(self._state, now)
         self._supervisor.tell(self._state, self._publisher.degraded, now)
         self._metrics.tick()
