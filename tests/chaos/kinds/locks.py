@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from tests.chaos.kinds.kind import kind
 from tests.chaos.operator import session
+from tests.chaos.server import major_version
 from tests.chaos.world import World
 from tests.support.shop import insert_order
 
@@ -73,7 +74,12 @@ def prepared(world: World, dice: random.Random) -> Iterator[None]:
 FULL = "select pg_notification_queue_usage()"
 
 
-@kind("lock: the queue of notifications at 95 %", lasts=(0.3, 2), may_miss=True)
+def why_no_full_queue() -> str:
+    """Return why the queue cannot be filled here: before 17 it always holds 8 GB."""
+    return "" if major_version() >= 17 else "needs PostgreSQL 17 or newer"
+
+
+@kind("lock: the queue of notifications at 95 %", lasts=(0.3, 2), may_miss=True, why_not=why_no_full_queue)
 def queue_full(world: World, dice: random.Random) -> Iterator[None]:
     """A session that listens sits in a transaction, so that nothing leaves the queue: writers must not fail on it."""
     with session(world.url) as sitter, session(world.url) as talker:
