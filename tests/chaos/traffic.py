@@ -49,7 +49,7 @@ class Traffic:
             assert not thread.is_alive(), "a writer has not come to an end"
 
     def _run(self, writer: Writer) -> None:
-        pace = writer.random.uniform(0.2, 0.8)
+        pace = writer.random.uniform(0.4, 1.6)
         while not self._hushed.is_set():
             with suppress(psycopg.Error):  # it is the fault's doing; what has become of the order, the table says
                 writer.run(1)

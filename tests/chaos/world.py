@@ -49,6 +49,7 @@ class World(Operator):
         try:
             self._build()
             self.start(leads=True)
+            self.warm_up()
         except BaseException:
             self.__exit__()
             raise
@@ -193,6 +194,12 @@ class World(Operator):
             self.stop(spare)
         if not self.listeners:
             self.start(leads=True)
+            self.warm_up()
+
+    def warm_up(self) -> None:
+        """Have a listener that was just started send an order: before its first it reads what ShipStation has."""
+        number = self.commit_probe("M")
+        assert self.account.wait_until(lambda: bool(self.account.order_by_number(number)), 60)
 
     def _file_content(self) -> bytes:
         return orders_xml(self.file_orders, datetime.now(UTC).date())
