@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 
 import psycopg
 import pytest
+from psycopg.errors import DivisionByZero
 
 from listener import bell, leader
 from listener.database import Connection, connect_work
@@ -273,3 +274,13 @@ def test_our_own_hold_on_the_lock_is_nobody_elses(dsn: str) -> None:
     with connect_work(dsn, "listener test") as work:
         silence.keep(work, wanted=True)
         assert (silence.held, silence.kept_from_us_by(work)) == (True, None)
+
+
+def test_a_question_that_fails_beside_the_try_leaves_no_doubt_who_holds_the_lock(dsn: str) -> None:
+    silence = bell.Silence(lambda: 0.0)
+    with connect_work(dsn, "listener test") as work, connect_work(dsn, "another") as other:
+        with pytest.raises(DivisionByZero), silence.kept(work, wanted=True):
+            work.execute("select 1 / 0")
+        assert (silence.held, bell.hold_silence(other)()) == (True, False)
+        silence.keep(work, wanted=False)
+        assert bell.hold_silence(other)()
