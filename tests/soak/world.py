@@ -24,6 +24,9 @@ BY_SQL, BY_FILE = 40, 10
 """Orders a minute."""
 
 SHIPPED_A_MINUTE = 20
+OLD_ORDERS = 1000
+"""At ShipStation from the start. A page of its lists holds 500, and takes its memory when the first full one comes."""
+
 FIRST_IN_FILE = 600001
 
 
@@ -47,6 +50,8 @@ class World:
         install(self.url, base_tables=True)
         self.account = self._stack.enter_context(ShipStationSimulator())
         self.account.limit_per_minute = None
+        for number in range(OLD_ORDERS):
+            self.account.user.create_manual(f"OLD-{number}")
         self.do(lambda db: set_flag(db, "api_calls_per_hour", "1000"))
         self.start()
         self._stack.callback(self._end)
@@ -139,7 +144,8 @@ class World:
 
     def _ship(self) -> None:
         """Ship what has arrived longest ago, and cancel one in twenty."""
-        orders = self.account.orders[self._shipped : self._shipped + SHIPPED_A_MINUTE]
+        begin = OLD_ORDERS + self._shipped
+        orders = self.account.orders[begin : begin + SHIPPED_A_MINUTE]
         for order in orders:
             act = self.account.user.cancel if self._shipped % 20 == 19 else self.account.user.ship
             act(order["orderId"])
