@@ -113,7 +113,7 @@ def test_a_second_ctrl_c_leaves_the_bar_and_a_line_for_the_prompt(begin: Begin) 
     terminal = begin()
     terminal.wait_until(BAR.search)
     terminal.type(CTRL_C)
-    terminal.wait_until(lambda shown: "Stopping" in shown)
+    terminal.wait_until(lambda shown: "Stopping" in shown and BAR.search(shown))
     terminal.type(CTRL_C)
     assert terminal.wait() == 130
     assert "\x1b[?" not in terminal.raw, "the cursor was never hidden"

@@ -66,6 +66,7 @@ def test_a_bell_that_is_no_longer_heard_is_noticed_and_the_next_session_hears(
     process = start(OFTEN + DEAF_IN_PLACE)
     process.wait_for("did not hear what the work session rang: reconnecting")
     process.wait_for("source=reconnect")
+    process.wait_status(lambda status: status["listening"])
     wait_until_asleep(process)
     insert_order(shop, "HEARD-1")
     assert account.wait_for_orders(1, 5)
