@@ -24,7 +24,7 @@ from listener.sources.drive.answers import Outage, decode_page
 from listener.sources.drive.web import Web
 from listener.store.ledger import Candidate
 from listener.workflows.outcomes import Reading, all_unknown, read_answer
-from tests.support.raw_server import Speak, raw_server, says, trickle
+from tests.support.raw_server import Speak, answer, raw_server, says, trickle
 from tests.support.tls import Authority, tls_front
 
 MB = 1024 * 1024
@@ -178,8 +178,7 @@ def test_an_answer_that_was_put_behind_another_is_not_taken_for_the_next(
     heard: list[bytes] = []
 
     def speak(peer: socket.socket) -> None:
-        says(b"[]")(peer)
-        says(forged)(peer)
+        peer.sendall(answer(b"[]") + answer(forged))
 
     there = connect(stack.enter_context(raw_server(speak, heard.append)))
     assert [there.create_orders(b"[]").body for _ in range(3)] == [b"[]"] * 3

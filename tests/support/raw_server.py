@@ -52,8 +52,13 @@ def _length(request: bytes) -> int:
 
 def says(content: bytes, status: str = "200 OK", *headers: str) -> Speak:
     """Answer with this content, and close."""
+    return lambda peer: peer.sendall(answer(content, status, *headers))
+
+
+def answer(content: bytes, status: str = "200 OK", *headers: str) -> bytes:
+    """Return an answer with this content, as it goes over the wire."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(content)}", *headers, "", ""]
-    return lambda peer: peer.sendall("\r\n".join(lines).encode() + content)
+    return "\r\n".join(lines).encode() + content
 
 
 def trickle(head: bytes, pieces: list[bytes], ended: threading.Event) -> Speak:
