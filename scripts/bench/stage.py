@@ -58,10 +58,15 @@ def running_listener(url: str, operator: Connection, **more: str) -> Iterator[tu
 
 
 @contextmanager
-def listener(url: str, operator: Connection, where: Mapping[str, str]) -> Iterator[int]:
-    """Run a listener until it leads; yield its pid. `where`: ShipStation's address and key, as in the environment."""
+def listener(url: str, operator: Connection, where: Mapping[str, str], first: str = "") -> Iterator[int]:
+    """Run a listener until it leads; yield its pid.
+
+    where: ShipStation's address and key, as in the environment
+    first: Python that its process runs before
+    """
     usual = {"DATABASE_URL": url, "STATUS_ADDRESS": "off", "LOG_LEVEL": "WARNING"}
-    command = [sys.executable, "-m", "listener.cli", "run"]
+    program = f"{first}\nfrom listener.cli import main; main()"
+    command = [sys.executable, *(["-c", program] if first else ["-m", "listener.cli"]), "run"]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(command, env={**os.environ, **usual, **where}, stderr=log)
         try:
