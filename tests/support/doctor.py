@@ -54,5 +54,5 @@ def mends(url: str, *checks: str) -> bool:
 
 def is_well(url: str, *checks: str) -> bool:
     """Whether doctor has nothing to complain of, now or soon."""
-    eventually(lambda: bad(examined(url, *checks)), lambda found: not found)
+    eventually(lambda: bad(examined(url, *checks)), lambda found: not found, timeout=20)  # one look may take seven
     return True

@@ -179,7 +179,7 @@ class Rig:
         strange = {
             (before, after) for way in ways.values() for before, after in pairwise(way) if after not in LEADS_TO[before]
         }
-        assert not strange
+        assert not strange, sorted((key, way) for key, way in ways.items() if strange & set(pairwise(way)))
 
     def doubts(self) -> int:
         """Return how often an order came to be in doubt."""
