@@ -152,12 +152,12 @@ def have_an_order_twice(file: Written, at_random: random.Random) -> Written:
 
 
 def break_off(file: Written, at_random: random.Random) -> Written:
-    length = at_random.randrange(len(file.as_bytes()))
+    length = at_random.randrange(len(file.as_bytes()) or 1)
     return replace(file, length=length, touched=frozenset(range(ORDERS)))
 
 
 def change_the_head(file: Written, at_random: random.Random) -> Written:
-    at, token = at_random.randrange(len(file.head)), at_random.choice(TOKENS)
+    at, token = at_random.randrange(len(file.head) + 1), at_random.choice(TOKENS)
     return replace(file, head=file.head[:at] + token + file.head[at:], touched=frozenset(range(ORDERS)))
 
 
