@@ -6,6 +6,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from listener.errors import Fatal
 from listener.install import open_session, run_pieces
 
 LOGIN = "listener_login"
@@ -14,11 +15,16 @@ LOGIN = "listener_login"
 def as_worker(url: str) -> str:
     """Let the role in to this database, if it is there and the listener installed; return the address for its login.
 
-    Where that cannot get in (no server yet, a pooler that knows one user alone), the address stays as it is.
+    Where that cannot get in (no server yet, a pooler that knows one user alone) or is beside the point (no address at
+    all, a role of the test's own), the address stays as it is.
     """
-    if conninfo_to_dict(url)["user"] == LOGIN:
+    try:
+        user = conninfo_to_dict(url).get("user")
+    except psycopg.ProgrammingError:
         return url
-    with suppress(psycopg.OperationalError), psycopg.connect(url, autocommit=True) as owner:
+    if user in (None, LOGIN):
+        return url
+    with suppress(psycopg.OperationalError, Fatal), psycopg.connect(url, autocommit=True) as owner:
         if owner.execute("select to_regclass('listener.installed')").fetchone() != (None,):
             with open_session(url) as session:
                 run_pieces(session, "roles.sql")
