@@ -9,7 +9,7 @@ from listener.database import UNINSTALLED
 from listener.events import IMPORT, SYNC, UPLOAD, Event, Led, Phase, SessionLost
 from listener.metrics import Metrics
 from listener.snapshot import Fields
-from listener.state import State
+from listener.state import Import, State, Sync
 from listener.store.progress import BeatRow
 
 logger = logging.getLogger(__name__)
@@ -197,29 +197,24 @@ def _upload_state(state: State) -> str:
 
 
 def _import_state(state: State) -> str:
-    imports = state.imports
-    if not imports.available:
-        return "off"
-    if IMPORT not in state.enabled:
-        return "disabled"
-    if imports.backing_off:
-        return "backoff"
-    return "running" if imports.running else "waiting" if state.upload.phase is not Phase.STANDBY else "standby"
+    return _state_of(state, state.imports, IMPORT)
 
 
 def _sync_state(state: State) -> str:
-    sync = state.sync
-    if not sync.available:
+    return _state_of(state, state.sync, SYNC, instead="held" if state.foreign else "dormant" if state.dormant else "")
+
+
+def _state_of(state: State, workflow: Import | Sync, name: str, instead: str = "") -> str:
+    """Return the word for a workflow that runs by the clock; `instead`: why it does not, though it is switched on."""
+    if not workflow.available:
         return "off"
-    if SYNC not in state.enabled:
+    if name not in state.enabled:
         return "disabled"
-    if state.foreign:
-        return "held"
-    if state.dormant:
-        return "dormant"
-    if sync.backing_off:
+    if instead:
+        return instead
+    if workflow.backing_off:
         return "backoff"
-    return "running" if sync.running else "waiting" if state.upload.phase is not Phase.STANDBY else "standby"
+    return "running" if workflow.running else "waiting" if state.upload.phase is not Phase.STANDBY else "standby"
 
 
 def _log_dormancy(before: State, after: State) -> None:

@@ -151,11 +151,12 @@ def test_a_log_call_that_is_wrong_becomes_a_line_without_its_arguments() -> None
     assert re.fullmatch(rf"{STAMP} ERROR listener\.log a log call at .+test_log\.py:\d+ failed: TypeError\n", output)
 
 
-def test_a_stream_that_is_gone_fails_no_caller() -> None:
+def test_a_stream_that_is_gone_fails_no_caller_and_is_not_spoken_of(capsys: pytest.CaptureFixture[str]) -> None:
     stream = io.StringIO()
     configure("INFO", "text", stream)
     stream.close()
     logger.info("nobody reads this")
+    assert capsys.readouterr() == ("", "")
 
 
 def test_levels_below_the_configured_one_are_left_out() -> None:
