@@ -37,7 +37,7 @@ def test_what_is_broken_is_mended_by_the_pipe(dsn: str) -> None:
             vandal.execute(statement.encode())
         assert listener("doctor", DATABASE_URL=dsn, STATUS_ADDRESS="off").returncode == 1
         psql = [str(find_binaries() / "psql"), dsn, "-X", "-q", "-v", "ON_ERROR_STOP=1"]
-        pipe = f"{sys.executable} -m listener.cli doctor --sql | {shlex.join(psql)}"
+        pipe = f"{shlex.quote(sys.executable)} -m listener.cli doctor --sql | {shlex.join(psql)}"
         environment = {"PATH": "/usr/bin:/bin", "DATABASE_URL": dsn, "PYTHONPATH": str(Path(__file__).parents[2])}
         piped = subprocess.run(["sh", "-c", pipe], env=environment, capture_output=True, text=True, check=False)
         assert piped.returncode == 0, piped.stderr
